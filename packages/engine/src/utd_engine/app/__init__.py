@@ -1,0 +1,1 @@
+"""Services: one transaction each. The ports that adapters fill live here too."""

@@ -1,0 +1,120 @@
+"""The one door to the rules: a state and a command in, facts out. Pure, so it may be run again freely."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from utd_engine.domain import deadlines, hosts, members, orders, presence, requests, rooms, seats
+from utd_engine.domain.refusal import Refused
+from utd_engine.domain.roles import authorize
+from utd_engine.domain.state import Fact, RoomState
+from utd_engine.domain.turn import Actor, Preset, Turn
+from utd_protocol import commands as c
+from utd_protocol import events as ev
+from utd_protocol.apply import open_view
+from utd_protocol.types import RoomState as Phase
+from utd_protocol.types import RoomType
+
+Rule = Callable[[Turn, Any], list[Fact]]
+"""Each takes the command type that it is listed under; a test checks the table against the signatures."""
+
+RULES: Final[dict[type[orders.Order], Rule]] = {
+    c.ConfigureSeats: seats.configure,
+    c.TakeSeat: seats.take,
+    c.LeaveSeat: seats.leave,
+    c.MoveSeat: seats.move,
+    c.SwapSeats: seats.swap,
+    c.LockSeats: seats.lock,
+    c.UnlockSeats: seats.unlock,
+    c.MuteSeat: seats.mute,
+    c.UnmuteSeat: seats.unmute,
+    c.RemoveFromSeat: seats.remove,
+    c.AssignSeat: seats.assign,
+    c.ReserveSeat: seats.reserve,
+    c.CreateRequest: requests.create,
+    c.ApproveRequest: requests.approve,
+    c.RejectRequest: requests.reject,
+    c.CancelRequest: requests.cancel,
+    c.CreateInvite: requests.invite,
+    c.AcceptInvite: requests.accept,
+    c.DeclineInvite: requests.decline,
+    c.CancelInvite: requests.cancel_invite,
+    c.Leave: members.leave,
+    c.EndRoom: rooms.end,
+    c.ChangePolicy: rooms.change_policy,
+    c.ChangeSettings: rooms.change_settings,
+    c.SetRole: members.set_role,
+    c.TransferHost: hosts.transfer,
+    c.Kick: members.kick,
+    c.AskMute: members.ask_mute,
+    c.HardMute: members.hard_mute,
+    c.LiftMute: members.lift_mute,
+    c.MuteAll: members.mute_all,
+    c.Ban: members.ban,
+    c.Unban: members.unban,
+    orders.Join: rooms.join,
+    orders.PresenceChanged: presence.changed,
+    orders.OccupancyChanged: presence.occupancy,
+}
+_SEATS_ONLY: Final = frozenset(
+    {c.ConfigureSeats, c.TakeSeat, c.LeaveSeat, c.MoveSeat, c.SwapSeats, c.LockSeats, c.UnlockSeats,
+     c.MuteSeat, c.UnmuteSeat, c.RemoveFromSeat, c.AssignSeat, c.ReserveSeat}
+)  # fmt: skip
+_TICK: Final = orders.Tick
+
+
+def decide(
+    state: RoomState,
+    actor: Actor,
+    command: orders.Order,
+    now: datetime,
+    presets: Mapping[str, Preset] | None = None,
+) -> list[Fact]:
+    """What becomes true when this actor gives this command now.
+
+    Args:
+        state: the room as it is.
+        actor: who gives the command.
+        command: what they want.
+        now: the time at which it happens.
+        presets: seat grids that the app has named.
+
+    Returns:
+        Facts in order; none when the wish is fulfilled already.
+
+    Raises:
+        Refused: the rules say no, and why.
+    """
+    turn = Turn(state=state, actor=actor, now=now, presets=presets or {})
+    if state.view.state is Phase.ENDED:
+        return _after_the_end(turn, command)
+    if isinstance(command, _TICK):
+        return deadlines.tick(turn)
+    authorize(turn, command)
+    if type(command) in _SEATS_ONLY and state.view.type is not RoomType.AUDIO_ROOM:
+        raise Refused(
+            "invalid_state", f"A room of type {state.view.type} has no seats.", rule="R11"
+        )
+    return RULES[type(command)](turn, command)
+
+
+def decide_open(opening: ev.RoomOpened) -> tuple[RoomState, list[Fact]]:
+    """The first state of a room, and the facts it begins with (rule R1)."""
+    state = RoomState(view=open_view(opening))
+    actor = Actor(kind="user", identity=opening.owner)
+    return state, rooms.opened(Turn(state=state, actor=actor, now=opening.at))
+
+
+def _after_the_end(turn: Turn, command: orders.Order) -> list[Fact]:
+    """Reports about a room that is over change nothing; wishes are refused."""
+    if isinstance(
+        command,
+        orders.PresenceChanged | orders.OccupancyChanged | orders.Tick | c.EndRoom | c.Leave,
+    ):
+        return []
+    raise Refused(
+        "room_ended",
+        f"The room has ended ({turn.view.ended_reason}).",
+        hint="Join again to open it anew.",
+        reason=turn.view.ended_reason,
+    )

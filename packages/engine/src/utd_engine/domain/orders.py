@@ -1,0 +1,38 @@
+"""Commands that only the engine gives itself. They enter at the top like everybody's."""
+
+from datetime import datetime
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from utd_protocol.commands import RoomCommand
+from utd_protocol.types import Identity, Role
+
+
+class Join(Struct, frozen=True, kw_only=True):
+    """Somebody was admitted and is about to get a token. `claim` is what they say they are."""
+
+    identity: Identity
+    claim: Role = Role.AUDIENCE
+
+
+class PresenceChanged(Struct, frozen=True, kw_only=True):
+    """LiveKit reports somebody, or no longer does. Late and repeated reports change nothing."""
+
+    identity: Identity
+    sid: str
+    joined_at: datetime
+    present: bool
+
+
+class OccupancyChanged(Struct, frozen=True, kw_only=True):
+    """How many people are in the room now, agents and hidden members left out."""
+
+    count: int
+
+
+class Tick(Struct, frozen=True, kw_only=True):
+    """Time has passed."""
+
+
+Order: TypeAlias = RoomCommand | Join | PresenceChanged | OccupancyChanged | Tick

@@ -1,0 +1,259 @@
+"""Requests and invites: one object in two directions (rules R19, R20 and R28 to R32)."""
+
+from datetime import datetime
+from typing import Final
+
+from utd_engine.domain import seats
+from utd_engine.domain.refusal import Refused
+from utd_engine.domain.state import Fact, RequestFiled, Watched, pending_of
+from utd_engine.domain.turn import Turn
+from utd_protocol import commands as c
+from utd_protocol import events as ev
+from utd_protocol.types import Direction, Identity, RequestsVisible, RoomType, SeatState, Target
+from utd_protocol.views import Request
+
+MAX_PENDING: Final = 500
+_TARGETS: Final = {RoomType.AUDIO_ROOM: Target.SEAT, RoomType.LIVE_STREAM: Target.STAGE}
+
+
+def create(turn: Turn, command: c.CreateRequest) -> list[Fact]:
+    """Ask for a place. Asking twice is one request; meeting an invite settles it at once (R28)."""
+    identity = _self(turn)
+    _check_target(turn, command.target)
+    _refuse_if_placed(turn, identity)
+    if command.index is not None:
+        seats.seat_at(turn, command.index)
+    met = find(turn, identity, command.target, Direction.INVITE)
+    if met is not None:
+        return _accept(turn, met)
+    if find(turn, identity, command.target, Direction.REQUEST) is not None:
+        return []
+    _refuse_too_many(turn)
+    request = Request(
+        id=turn.state.next_id,
+        direction=Direction.REQUEST,
+        target=command.target,
+        created_at=turn.now,
+        identity=identity,
+        index=command.index,
+        note=command.note,
+        expires_at=_expiry(turn, turn.view.policy.request_ttl_s),
+    )
+    return [_created(turn, request), RequestFiled(request=request), *_watch(turn, identity)]
+
+
+def approve(turn: Turn, command: c.ApproveRequest) -> list[Fact]:
+    """Seat the requester in one step: where they asked, else on the lowest free seat (R19)."""
+    return _approve(turn, pending_request(turn, command.id))
+
+
+def reject(turn: Turn, command: c.RejectRequest) -> list[Fact]:
+    """Say no; a second handler learns who was first (R31)."""
+    request = pending_request(turn, command.id)
+    return [ev.RequestRejected(at=turn.now, by=turn.by, id=request.id)]
+
+
+def cancel(turn: Turn, command: c.CancelRequest) -> list[Fact]:
+    """Withdraw one's own request."""
+    request = pending_request(turn, command.id)
+    _refuse_unless_theirs(turn, request, "reject")
+    return [ev.RequestCancelled(at=turn.now, by=turn.by, id=request.id)]
+
+
+def invite(turn: Turn, command: c.CreateInvite) -> list[Fact]:
+    """Offer a place; the invitee must accept. With an index the seat is kept meanwhile (R20)."""
+    identity = Identity(command.identity)
+    _check_target(turn, command.target)
+    _refuse_if_placed(turn, identity)
+    met = find(turn, identity, command.target, Direction.REQUEST)
+    if met is not None:
+        return _approve(turn, met)
+    if find(turn, identity, command.target, Direction.INVITE) is not None:
+        return []
+    if command.index is not None:
+        seats.refuse_unless_open(turn, seats.seat_at(turn, command.index), identity)
+    _refuse_too_many(turn)
+    offer = ev.InviteCreated(
+        at=turn.now,
+        by=turn.by,
+        id=turn.state.next_id,
+        target=command.target,
+        identity=identity,
+        index=command.index,
+        sources=command.sources,
+        expires_at=_expiry(turn, turn.view.policy.invite_ttl_s),
+    )
+    return [offer, *_watch(turn, identity)]
+
+
+def accept(turn: Turn, command: c.AcceptInvite) -> list[Fact]:
+    """Take the place that was offered."""
+    offer = pending_invite(turn, command.id)
+    _refuse_unless_theirs(turn, offer, "cancel")
+    return _accept(turn, offer)
+
+
+def decline(turn: Turn, command: c.DeclineInvite) -> list[Fact]:
+    """Refuse the place that was offered."""
+    offer = pending_invite(turn, command.id)
+    _refuse_unless_theirs(turn, offer, "cancel")
+    return [ev.InviteDeclined(at=turn.now, by=turn.by, id=offer.id)]
+
+
+def cancel_invite(turn: Turn, command: c.CancelInvite) -> list[Fact]:
+    """Withdraw an offer."""
+    offer = pending_invite(turn, command.id)
+    return [ev.InviteCancelled(at=turn.now, by=turn.by, id=offer.id)]
+
+
+def expire(turn: Turn, request: Request) -> list[Fact]:
+    """Nobody answered in time (R29)."""
+    if request.direction is Direction.REQUEST:
+        return [ev.RequestExpired(at=turn.now, id=request.id)]
+    return [ev.InviteExpired(at=turn.now, id=request.id)]
+
+
+def find(turn: Turn, identity: str, target: Target, direction: Direction) -> Request | None:
+    """The one pending object of this person, target and direction."""
+    return next(
+        (
+            request
+            for request in pending_of(turn.state, identity)
+            if request.target is target and request.direction is direction
+        ),
+        None,
+    )
+
+
+def pending_request(turn: Turn, wanted: int) -> Request:
+    """A pending request by its id.
+
+    Raises:
+        Refused: `already_handled` or `request_not_found`.
+    """
+    request = turn.state.pending.get(wanted)
+    return request if request is not None else _missing(turn, wanted)
+
+
+def pending_invite(turn: Turn, wanted: int) -> Request:
+    """A pending invite by its id.
+
+    Raises:
+        Refused: `already_handled` or `request_not_found`.
+    """
+    offer = next((offer for offer in turn.view.invites if offer.id == wanted), None)
+    return offer if offer is not None else _missing(turn, wanted)
+
+
+def _approve(turn: Turn, request: Request) -> list[Fact]:
+    facts: list[Fact] = [ev.RequestApproved(at=turn.now, by=turn.by, id=request.id)]
+    return facts + _place(turn, request)
+
+
+def _accept(turn: Turn, offer: Request) -> list[Fact]:
+    facts: list[Fact] = [ev.InviteAccepted(at=turn.now, by=turn.by, id=offer.id)]
+    return facts + _place(turn, offer)
+
+
+def _place(turn: Turn, request: Request) -> list[Fact]:
+    """The asked seat if it is open to them still, else the lowest free one (rule R19)."""
+    identity = Identity(request.identity or "")
+    index = request.index
+    if index is not None and index < len(turn.view.seats):
+        try:
+            seats.refuse_unless_open(turn, turn.view.seats[index], identity)
+        except Refused:
+            index = None
+    else:
+        index = None
+    if index is None:
+        index = seats.lowest_free(turn, identity)
+    return seats.sit(turn, identity, index, settled=request.id)
+
+
+def _created(turn: Turn, request: Request) -> ev.RequestCreated:
+    """What the room may know of it (rule R32)."""
+    open_to_all = turn.view.policy.requests_visible is RequestsVisible.EVERYONE
+    return ev.RequestCreated(
+        at=turn.now,
+        by=turn.by if open_to_all else None,
+        id=request.id,
+        target=request.target,
+        identity=request.identity if open_to_all else None,
+        index=request.index if open_to_all else None,
+        note=request.note if open_to_all else "",
+        expires_at=request.expires_at,
+    )
+
+
+def _watch(turn: Turn, identity: Identity) -> list[Fact]:
+    if identity in turn.state.presence:
+        return []
+    return [Watched(identity=identity, away_at=turn.after(turn.view.policy.seat_hold_s))]
+
+
+def _expiry(turn: Turn, ttl_s: float) -> datetime | None:
+    return turn.after(ttl_s) if ttl_s else None
+
+
+def _self(turn: Turn) -> Identity:
+    if turn.actor.identity is None:
+        raise Refused(
+            "invalid_request",
+            "Nobody is named who asks.",
+            hint="Act for a user with X-Act-As.",
+            field="X-Act-As",
+        )
+    return turn.actor.identity
+
+
+def _check_target(turn: Turn, target: Target) -> None:
+    if _TARGETS.get(turn.view.type) is not target:
+        raise Refused(
+            "invalid_request",
+            f"A room of type {turn.view.type} has no {target}.",
+            rule="R28",
+            field="target",
+        )
+
+
+def _refuse_if_placed(turn: Turn, identity: str) -> None:
+    seat = turn.view.seat_of(identity)
+    if seat is not None and seat.state is not SeatState.LOCKED:
+        raise Refused(
+            "already_seated", f"{identity!r} has seat {seat.index}.", rule="R30", index=seat.index
+        )
+
+
+def _refuse_too_many(turn: Turn) -> None:
+    if len(turn.state.pending) + len(turn.view.invites) >= MAX_PENDING:
+        raise Refused(
+            "too_many_requests_pending",
+            f"{MAX_PENDING} requests are pending.",
+            rule="R31",
+            hint="Try again when a moderator has handled some.",
+            retry_after=30,
+        )
+
+
+def _refuse_unless_theirs(turn: Turn, request: Request, others: str) -> None:
+    if turn.actor.kind == "user" and turn.actor.identity != request.identity:
+        raise Refused(
+            "not_allowed",
+            f"{request.direction.title()} {request.id} is not yours.",
+            rule="R28",
+            hint=f"A moderator may {others} it.",
+        )
+
+
+def _missing(turn: Turn, wanted: int) -> Request:
+    for past in turn.state.handled:
+        if past.id == wanted:
+            raise Refused(
+                "already_handled",
+                f"{wanted} is {past.outcome} already.",
+                rule="R31",
+                handled_by=past.by,
+                outcome=past.outcome,
+            )
+    raise Refused("request_not_found", f"Nothing with id {wanted} is pending.", rule="R31")

@@ -1,0 +1,60 @@
+"""One decision in the making: who wants something of which state, and when."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Literal
+
+from msgspec import Struct
+
+from utd_engine.domain.state import RoomState
+from utd_protocol.types import Identity, Role, SeatCount, SeatMode
+from utd_protocol.views import RoomView
+
+
+class Actor(Struct, frozen=True, kw_only=True):
+    """Who gives a command: a user of a room, the app's own backend, or the engine itself."""
+
+    kind: Literal["user", "server", "engine"]
+    identity: Identity | None = None
+    generation: int | None = None
+    """The user's evictions when their token was made; after another one it is worth nothing."""
+
+    @property
+    def label(self) -> str:
+        """For records: the identity, or the kind where there is none."""
+        return self.identity or self.kind
+
+
+ENGINE = Actor(kind="engine")
+SERVER = Actor(kind="server")
+
+
+class Preset(Struct, frozen=True, kw_only=True):
+    """A seat grid that an app has given a name (`mode_id`)."""
+
+    count: SeatCount
+    mode: SeatMode = SeatMode.FREE
+    reserved: dict[int, Role] = {}
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """The arguments that every rule takes."""
+
+    state: RoomState
+    actor: Actor
+    now: datetime
+    presets: Mapping[str, Preset] = {}
+
+    @property
+    def view(self) -> RoomView:
+        """The public half of the state."""
+        return self.state.view
+
+    @property
+    def by(self) -> Identity | None:
+        """Whom the events name as their author."""
+        return self.actor.identity
+
+    def after(self, seconds: float) -> datetime:
+        """A moment this many seconds from now."""
+        return self.now + timedelta(seconds=seconds)

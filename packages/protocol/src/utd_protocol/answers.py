@@ -1,0 +1,193 @@
+"""Bodies of requests that are no room command, and of answers. One struct a shape."""
+
+from datetime import datetime
+from typing import Annotated, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from utd_protocol.policy import PolicyPatch
+from utd_protocol.types import (
+    BanScope,
+    IdentityField,
+    Role,
+    RoomType,
+    SeatCount,
+    SeatMode,
+)
+from utd_protocol.views import Request, RoomView, Seat
+
+T = TypeVar("T")
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
+"""A room's name in the app's own words, at most 128 bytes of UTF-8."""
+DisplayName = Annotated[str, Meta(max_length=256)]
+DeviceField = Annotated[str, Meta(min_length=1, max_length=128)]
+Text4K = Annotated[str, Meta(max_length=4096)]
+
+
+class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /api/v1/token`: join a room, opening it where the policy lets this identity."""
+
+    type: Literal[RoomType.AUDIO_ROOM, RoomType.LIVE_STREAM]
+    room_name: Name
+    identity: IdentityField
+    role: Literal[Role.HOST, Role.AUDIENCE] = Role.AUDIENCE
+    name: DisplayName | None = None
+    device_id: DeviceField | None = None
+    identity_token: str | None = None
+    seat_count: SeatCount | None = None
+    seat_mode: SeatMode | None = None
+    mode_id: str | None = None
+    policy: PolicyPatch | None = None
+    metadata: Text4K = ""
+    attributes: dict[str, str] = {}
+
+
+class TokenAnswer(Struct, frozen=True, kw_only=True):
+    """What a client needs to be in the room: media, bearer, and the state so far."""
+
+    token: str
+    url: str
+    room_name: str
+    user_token: str
+    ws_url: str | None
+    role: Role
+    role_clamped: bool
+    room: RoomView
+    seq: int
+
+
+class SessionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /api/v1/auth/session`: a bearer without a room."""
+
+    identity: IdentityField
+    name: DisplayName | None = None
+    device_id: DeviceField | None = None
+    identity_token: str | None = None
+
+
+class SessionAnswer(Struct, frozen=True, kw_only=True):
+    """A bearer for one identity and device of one app."""
+
+    user_token: str
+    ws_url: str | None
+    expires_at: datetime
+
+
+class OpenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`PUT /rooms/{type}/{name}` (server API): open a room with an owner who need not be there."""
+
+    owner: IdentityField
+    seat_count: SeatCount | None = None
+    seat_mode: SeatMode | None = None
+    mode_id: str | None = None
+    policy: PolicyPatch | None = None
+    metadata: Text4K = ""
+
+
+class CommandAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every command answers: its own events, so nobody is behind their own acts.
+
+    `media` is `pending` when LiveKit did not confirm the new rights within 2 s; the engine goes on trying.
+    """
+
+    seq: int
+    events: tuple[msgspec.Raw, ...] = ()
+    media: Literal["applied", "pending"] = "applied"
+    seats: tuple[Seat, ...] | None = None
+    request: Request | None = None
+    created: bool | None = None
+
+
+class SeatsAnswer(Struct, frozen=True, kw_only=True):
+    """`GET …/seats`."""
+
+    seq: int
+    seats: tuple[Seat, ...]
+    seat_count: int
+    seat_mode: SeatMode
+    mode_id: str | None
+
+
+class ViewAnswer(Struct, frozen=True, kw_only=True):
+    """`GET /rooms/{type}/{name}`: what this actor may see, as of `seq`."""
+
+    view: RoomView
+    seq: int
+
+
+class EventsAnswer(Struct, frozen=True, kw_only=True):
+    """A piece of a room's log after a cursor, and where the log ends now."""
+
+    events: tuple[msgspec.Raw, ...]
+    head: int
+
+
+class LogEntry(Struct, frozen=True, kw_only=True):
+    """One event of the app's whole log, with the room it belongs to."""
+
+    pos: int
+    room_id: str
+    room_type: RoomType
+    room_name: str
+    event: msgspec.Raw
+
+
+class LogAnswer(Struct, frozen=True, kw_only=True):
+    """A piece of the app's log. Ask again with `next_after`; it is the last `pos` seen."""
+
+    events: tuple[LogEntry, ...]
+    next_after: int
+
+
+class Page(Struct, Generic[T], frozen=True, kw_only=True):
+    """A piece of a list; the end when `next_cursor` is null."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None
+
+
+class RoomSummary(Struct, frozen=True, kw_only=True):
+    """A line of a list of rooms."""
+
+    room_id: str
+    type: RoomType
+    name: str
+    host: str | None
+    opened_at: datetime
+    present: int
+    seats_taken: int
+    seat_count: int
+
+
+class Present(Struct, frozen=True, kw_only=True):
+    """Somebody in the room now."""
+
+    identity: str
+    role: Role
+    joined_at: datetime
+    seat: int | None = None
+
+
+class BanRecord(Struct, frozen=True, kw_only=True):
+    """A ban, as moderators read it."""
+
+    identity: str
+    scope: BanScope
+    by: str | None
+    at: datetime
+    until: datetime | None
+    reason: str
+
+
+class AuditRecord(Struct, frozen=True, kw_only=True):
+    """A privileged act, or the refusal of one."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    target: str | None
+    outcome: str
+    reason: str
+    request_id: str

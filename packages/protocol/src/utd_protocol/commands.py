@@ -1,0 +1,264 @@
+"""Orders that a client or a backend gives about a room. Each is one row of the HTTP table."""
+
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from utd_protocol.policy import PolicyPatch
+from utd_protocol.types import (
+    BanScope,
+    IdentityField,
+    Reason,
+    Role,
+    SeatCount,
+    SeatIndex,
+    SeatMode,
+    Source,
+    Target,
+)
+
+RequestId = Annotated[int, Meta(ge=1)]
+Note = Annotated[str, Meta(max_length=200)]
+Metadata = Annotated[str, Meta(max_length=4096)]
+Sources = Annotated[tuple[Source, ...], Meta(max_length=4)]
+Indices = Annotated[tuple[SeatIndex, ...], Meta(min_length=1, max_length=64)]
+
+
+class _Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A closed struct: an unknown field is a mistake, not an extension."""
+
+
+class ConfigureSeats(_Command, frozen=True, kw_only=True):
+    """Change the grid; what is absent stays. Shrinking under somebody needs `evict`."""
+
+    count: SeatCount | None = None
+    mode: SeatMode | None = None
+    mode_id: str | None = None
+    evict: bool = False
+
+
+class TakeSeat(_Command, frozen=True, kw_only=True):
+    """Sit down: on this seat, or on the lowest that is open to the actor."""
+
+    index: SeatIndex | None = None
+
+
+class LeaveSeat(_Command, frozen=True, kw_only=True):
+    """Stand up. Not seated: nothing happens."""
+
+
+class MoveSeat(_Command, frozen=True, kw_only=True):
+    """Change to a free seat in one step."""
+
+    index: SeatIndex
+
+
+class SwapSeats(_Command, frozen=True, kw_only=True):
+    """Exchange two occupants, or move one onto the other's empty seat."""
+
+    a: SeatIndex
+    b: SeatIndex
+
+
+class LockSeats(_Command, frozen=True, kw_only=True):
+    """Nobody may sit there. An occupied seat needs `evict`."""
+
+    indices: Indices | Literal["all"]
+    evict: bool = False
+
+
+class UnlockSeats(_Command, frozen=True, kw_only=True):
+    """Open locked seats again."""
+
+    indices: Indices | Literal["all"]
+
+
+class MuteSeat(_Command, frozen=True, kw_only=True):
+    """Turn the seat's microphone off for whoever sits there."""
+
+    index: SeatIndex
+
+
+class UnmuteSeat(_Command, frozen=True, kw_only=True):
+    """Allow the seat's microphone again."""
+
+    index: SeatIndex
+
+
+class RemoveFromSeat(_Command, frozen=True, kw_only=True):
+    """Back to listener. Name the seat or the person."""
+
+    index: SeatIndex | None = None
+    identity: IdentityField | None = None
+
+
+class AssignSeat(_Command, frozen=True, kw_only=True):
+    """Seat somebody without asking. Server API only."""
+
+    identity: IdentityField
+    index: SeatIndex | None = None
+
+
+class ReserveSeat(_Command, frozen=True, kw_only=True):
+    """Keep a seat for one person or one role; neither opens it to all."""
+
+    index: SeatIndex
+    identity: IdentityField | None = None
+    role: Role | None = None
+
+
+class CreateRequest(_Command, frozen=True, kw_only=True):
+    """Ask for a place."""
+
+    target: Target = Target.SEAT
+    index: SeatIndex | None = None
+    note: Note = ""
+
+
+class ApproveRequest(_Command, frozen=True, kw_only=True):
+    """Give the requester the place."""
+
+    id: RequestId
+
+
+class RejectRequest(_Command, frozen=True, kw_only=True):
+    """Say no."""
+
+    id: RequestId
+
+
+class CancelRequest(_Command, frozen=True, kw_only=True):
+    """Withdraw one's own request."""
+
+    id: RequestId
+
+
+class CreateInvite(_Command, frozen=True, kw_only=True):
+    """Offer a place. With an index the seat is kept while the invite is pending."""
+
+    identity: IdentityField
+    target: Target = Target.SEAT
+    index: SeatIndex | None = None
+    sources: Sources = ()
+
+
+class AcceptInvite(_Command, frozen=True, kw_only=True):
+    """Take the place that was offered."""
+
+    id: RequestId
+
+
+class DeclineInvite(_Command, frozen=True, kw_only=True):
+    """Refuse the place that was offered."""
+
+    id: RequestId
+
+
+class CancelInvite(_Command, frozen=True, kw_only=True):
+    """Withdraw an offer."""
+
+    id: RequestId
+
+
+class Leave(_Command, frozen=True, kw_only=True):
+    """Go, on purpose: everything is freed at once."""
+
+
+class EndRoom(_Command, frozen=True, kw_only=True):
+    """Final: all are disconnected."""
+
+    reason: Reason = "ended"
+
+
+class ChangePolicy(_Command, frozen=True, kw_only=True):
+    """Replace the fields of the policy that are named."""
+
+    policy: PolicyPatch
+    if_version: int | None = None
+
+
+class ChangeSettings(_Command, frozen=True, kw_only=True):
+    """Change the room's own text."""
+
+    metadata: Metadata
+
+
+class SetRole(_Command, frozen=True, kw_only=True):
+    """Make somebody admin, or audience again."""
+
+    identity: IdentityField
+    role: Role
+
+
+class TransferHost(_Command, frozen=True, kw_only=True):
+    """Hand the room over."""
+
+    identity: IdentityField
+
+
+class Kick(_Command, frozen=True, kw_only=True):
+    """Put somebody out; they may return unless banned."""
+
+    identity: IdentityField
+    reason: Reason = ""
+
+
+class AskMute(_Command, frozen=True, kw_only=True):
+    """Ask somebody to mute."""
+
+    identity: IdentityField
+    source: Source = Source.MICROPHONE
+
+
+class HardMute(_Command, frozen=True, kw_only=True):
+    """Take a source away until it is lifted."""
+
+    identity: IdentityField
+    source: Source = Source.MICROPHONE
+
+
+class LiftMute(_Command, frozen=True, kw_only=True):
+    """Give a taken source back. It is never opened for them."""
+
+    identity: IdentityField
+    source: Source = Source.MICROPHONE
+
+
+class MuteAll(_Command, frozen=True, kw_only=True):
+    """Hard-mute everybody who publishes, but moderators and the excepted."""
+
+    source: Source = Source.MICROPHONE
+    except_: tuple[IdentityField, ...] = ()
+
+
+class Ban(_Command, frozen=True, kw_only=True):
+    """Kick and refuse from now on."""
+
+    identity: IdentityField
+    scope: BanScope = BanScope.ROOM
+    until: datetime | None = None
+    reason: Reason = ""
+
+
+class Unban(_Command, frozen=True, kw_only=True):
+    """Lift a ban; none is fine too."""
+
+    identity: IdentityField
+    scope: BanScope = BanScope.ROOM
+
+
+SeatCommand: TypeAlias = (
+    ConfigureSeats | TakeSeat | LeaveSeat | MoveSeat | SwapSeats | LockSeats | UnlockSeats
+    | MuteSeat | UnmuteSeat | RemoveFromSeat | AssignSeat | ReserveSeat
+)  # fmt: skip
+RequestCommand: TypeAlias = (
+    CreateRequest | ApproveRequest | RejectRequest | CancelRequest
+    | CreateInvite | AcceptInvite | DeclineInvite | CancelInvite
+)  # fmt: skip
+MemberCommand: TypeAlias = (
+    SetRole | TransferHost | Kick | AskMute | HardMute | LiftMute | MuteAll | Ban | Unban
+)
+RoomCommand: TypeAlias = (
+    SeatCommand | RequestCommand | MemberCommand | Leave | EndRoom | ChangePolicy | ChangeSettings
+)

@@ -1,0 +1,133 @@
+"""Ids and closed word lists that every other module speaks in."""
+
+from enum import StrEnum
+from typing import Annotated, NewType
+
+from msgspec import Meta
+
+AppId = NewType("AppId", str)
+Identity = NewType("Identity", str)
+RoomId = NewType("RoomId", str)
+RoomName = NewType("RoomName", str)
+DeviceId = NewType("DeviceId", str)
+
+MAX_SEATS = 64
+MAX_IDENTITY_BYTES = 256
+"""LiveKit refuses longer identities and names."""
+
+IdentityField = Annotated[str, Meta(min_length=1, max_length=MAX_IDENTITY_BYTES)]
+SeatIndex = Annotated[int, Meta(ge=0, le=MAX_SEATS - 1)]
+SeatCount = Annotated[int, Meta(ge=1, le=MAX_SEATS)]
+Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
+Reason = Annotated[str, Meta(max_length=500)]
+
+
+class RoomType(StrEnum):
+    """What kind of session a room carries."""
+
+    AUDIO_ROOM = "audio_room"
+    LIVE_STREAM = "live_stream"
+    AUDIO_CALL = "audio_call"
+    VIDEO_CALL = "video_call"
+    AGENT = "agent"
+
+
+class Role(StrEnum):
+    """Who moderates. Publishing is never a role."""
+
+    HOST = "host"
+    ADMIN = "admin"
+    AUDIENCE = "audience"
+
+    @property
+    def rank(self) -> int:
+        """How senior the role is: a higher number may act on a lower one."""
+        return {Role.HOST: 2, Role.ADMIN: 1, Role.AUDIENCE: 0}[self]
+
+
+class Source(StrEnum):
+    """A kind of track somebody may publish."""
+
+    MICROPHONE = "microphone"
+    CAMERA = "camera"
+    SCREEN_SHARE = "screen_share"
+    SCREEN_SHARE_AUDIO = "screen_share_audio"
+
+
+class RoomState(StrEnum):
+    """Where a room is in its life. Audio rooms know `open` and `ended` only."""
+
+    OPEN = "open"
+    BACKSTAGE = "backstage"
+    LIVE = "live"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
+class SeatState(StrEnum):
+    """What a seat is doing now."""
+
+    FREE = "free"
+    TAKEN = "taken"
+    HELD = "held"
+    LOCKED = "locked"
+
+
+class SeatMode(StrEnum):
+    """How a listener comes to a seat without a moderator's act."""
+
+    FREE = "free"
+    REQUEST = "request"
+    INVITE = "invite"
+
+
+class Target(StrEnum):
+    """What a request or an invite is for."""
+
+    SEAT = "seat"
+    STAGE = "stage"
+
+
+class Direction(StrEnum):
+    """Who began: the one who wants a place, or the one who offers it."""
+
+    REQUEST = "request"
+    INVITE = "invite"
+
+
+class BanScope(StrEnum):
+    """How far a ban reaches: this room's name, or the whole app."""
+
+    ROOM = "room"
+    APP = "app"
+
+
+class Opens(StrEnum):
+    """Who may open a name that has no open room."""
+
+    HOST = "host"
+    ANYONE = "anyone"
+    SERVER = "server"
+
+
+class HostGone(StrEnum):
+    """What happens when the host stays away."""
+
+    TRANSFER = "transfer"
+    TRANSFER_OR_END = "transfer_or_end"
+    END = "end"
+
+
+class DataPolicy(StrEnum):
+    """Who may send LiveKit data packets."""
+
+    EVERYONE = "everyone"
+    SPEAKERS = "speakers"
+    NOBODY = "nobody"
+
+
+class RequestsVisible(StrEnum):
+    """Who may read who asked to speak."""
+
+    EVERYONE = "everyone"
+    MODERATORS = "moderators"
