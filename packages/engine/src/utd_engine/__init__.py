@@ -1,1 +1,1 @@
-"""The server that owns the truth of live sessions on LiveKit. Start at `utd_engine.domain.seats`."""
+"""The server that owns the truth of live sessions on LiveKit. Begin at `domain.seats`."""

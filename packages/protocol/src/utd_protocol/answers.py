@@ -10,10 +10,13 @@ from utd_protocol.policy import PolicyPatch
 from utd_protocol.types import (
     BanScope,
     IdentityField,
+    ModeId,
     Role,
     RoomType,
     SeatCount,
     SeatMode,
+    check_identity,
+    check_room_name,
 )
 from utd_protocol.views import Request, RoomView, Seat
 
@@ -23,24 +26,34 @@ Name = Annotated[str, Meta(min_length=1, max_length=128)]
 DisplayName = Annotated[str, Meta(max_length=256)]
 DeviceField = Annotated[str, Meta(min_length=1, max_length=128)]
 Text4K = Annotated[str, Meta(max_length=4096)]
+IdentityToken = Annotated[str, Meta(min_length=1, max_length=8192)]
+Attributes = Annotated[dict[str, str], Meta(max_length=64)]
 
 
 class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /api/v1/token`: join a room, opening it where the policy lets this identity."""
 
-    type: Literal[RoomType.AUDIO_ROOM, RoomType.LIVE_STREAM]
+    type: RoomType
     room_name: Name
     identity: IdentityField
-    role: Literal[Role.HOST, Role.AUDIENCE] = Role.AUDIENCE
+    role: Role = Role.AUDIENCE
     name: DisplayName | None = None
     device_id: DeviceField | None = None
-    identity_token: str | None = None
+    identity_token: IdentityToken | None = None
     seat_count: SeatCount | None = None
     seat_mode: SeatMode | None = None
-    mode_id: str | None = None
+    mode_id: ModeId | None = None
     policy: PolicyPatch | None = None
     metadata: Text4K = ""
-    attributes: dict[str, str] = {}
+    attributes: Attributes = {}
+
+    def __post_init__(self) -> None:
+        if self.type not in {RoomType.AUDIO_ROOM, RoomType.LIVE_STREAM}:
+            raise ValueError(f"type is {self.type}; audio_room and live_stream are joined by name")
+        if self.role is Role.ADMIN:
+            raise ValueError("role is admin, which is never claimed; join as host or audience")
+        check_room_name(self.room_name)
+        check_identity(self.identity)
 
 
 class TokenAnswer(Struct, frozen=True, kw_only=True):
@@ -63,7 +76,10 @@ class SessionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     identity: IdentityField
     name: DisplayName | None = None
     device_id: DeviceField | None = None
-    identity_token: str | None = None
+    identity_token: IdentityToken | None = None
+
+    def __post_init__(self) -> None:
+        check_identity(self.identity)
 
 
 class SessionAnswer(Struct, frozen=True, kw_only=True):
@@ -80,20 +96,24 @@ class OpenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     owner: IdentityField
     seat_count: SeatCount | None = None
     seat_mode: SeatMode | None = None
-    mode_id: str | None = None
+    mode_id: ModeId | None = None
     policy: PolicyPatch | None = None
     metadata: Text4K = ""
+
+    def __post_init__(self) -> None:
+        check_identity(self.owner, "owner")
 
 
 class CommandAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What every command answers: its own events, so nobody is behind their own acts.
 
-    `media` is `pending` when LiveKit did not confirm the new rights within 2 s; the engine goes on trying.
+    `media` is `pending` when LiveKit did not confirm the new rights within 2 s; the engine goes
+    on trying.
     """
 
     seq: int
     events: tuple[msgspec.Raw, ...] = ()
-    media: Literal["applied", "pending"] = "applied"
+    media: Literal["applied", "pending"]
     seats: tuple[Seat, ...] | None = None
     request: Request | None = None
     created: bool | None = None
@@ -107,6 +127,13 @@ class SeatsAnswer(Struct, frozen=True, kw_only=True):
     seat_count: int
     seat_mode: SeatMode
     mode_id: str | None
+
+
+class RequestsAnswer(Struct, frozen=True, kw_only=True):
+    """`GET …/requests` and `GET …/invites`: what is pending, oldest first."""
+
+    items: tuple[Request, ...]
+    seq: int
 
 
 class ViewAnswer(Struct, frozen=True, kw_only=True):

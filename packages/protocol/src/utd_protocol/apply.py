@@ -5,14 +5,25 @@ so a client that saw only the events has the engine's public state.
 """
 
 from collections.abc import Callable, Iterable
+from typing import Final, TypeAlias
 
 from msgspec import structs
 
 from utd_protocol import events as ev
-from utd_protocol.types import Direction, Identity, Role, RoomState, SeatState, Source
+from utd_protocol.types import (
+    MAX_SEATS,
+    Direction,
+    Identity,
+    RequestsVisible,
+    Role,
+    RoomState,
+    SeatState,
+    Source,
+)
 from utd_protocol.views import Member, Request, RoomView, Seat
 
-Folder = Callable[[RoomView, ev.RoomEvent], RoomView]
+AnyEvent: TypeAlias = ev.RoomEvent | ev.UnknownEvent
+Folder: TypeAlias = Callable[[RoomView, AnyEvent], RoomView | None]
 
 
 def open_view(event: ev.RoomOpened) -> RoomView:
@@ -31,12 +42,12 @@ def open_view(event: ev.RoomOpened) -> RoomView:
         mode_id=event.mode_id,
         seats=tuple(
             Seat(index=index, reserved_role=event.reserved.get(index))
-            for index in range(event.seat_count)
+            for index in range(min(event.seat_count, MAX_SEATS))
         ),
     )
 
 
-def apply(view: RoomView, event: ev.RoomEvent | ev.UnknownEvent) -> RoomView:
+def apply(view: RoomView, event: AnyEvent) -> RoomView:
     """The view after the event.
 
     Args:
@@ -46,31 +57,43 @@ def apply(view: RoomView, event: ev.RoomEvent | ev.UnknownEvent) -> RoomView:
     Returns:
         The same view when the event says nothing about it (an unknown type, a second opening).
     """
-    match event:
-        case ev.RoomSettingsChanged(metadata=metadata):
-            return structs.replace(view, metadata=metadata)
-        case ev.RoomPolicyChanged(policy=policy, version=version):
-            return structs.replace(view, policy=policy, policy_version=version)
-        case ev.RoomEnded(reason=reason):
-            return structs.replace(
-                view, state=RoomState.ENDED, ended_reason=reason, host_gone_until=None
-            )
-        case _:
-            for folder in (_apply_seat, _apply_member, _apply_host, _apply_request):
-                after = folder(view, event)
-                if after is not None:
-                    return after
-            return view
+    for folder in _FOLDERS:
+        after = folder(view, event)
+        if after is not None:
+            return after
+    return view
 
 
-def apply_all(view: RoomView, events: Iterable[ev.RoomEvent | ev.UnknownEvent]) -> RoomView:
+def apply_all(view: RoomView, events: Iterable[AnyEvent]) -> RoomView:
     """Fold several events in order."""
     for event in events:
         view = apply(view, event)
     return view
 
 
-def _apply_seat(view: RoomView, event: ev.RoomEvent | ev.UnknownEvent) -> RoomView | None:
+def _apply_room(view: RoomView, event: AnyEvent) -> RoomView | None:
+    match event:
+        case ev.RoomSettingsChanged(metadata=metadata):
+            return structs.replace(view, metadata=metadata)
+        case ev.RoomPolicyChanged(policy=policy, version=version):
+            view = structs.replace(view, policy=policy, policy_version=version)
+            if policy.requests_visible is RequestsVisible.EVERYONE:
+                return view
+            return structs.replace(view, requests=tuple(map(_anonymous, view.requests)))
+        case ev.RoomEnded(reason=reason):
+            return structs.replace(
+                view,
+                state=RoomState.ENDED,
+                ended_reason=reason,
+                host_gone_until=None,
+                requests=(),
+                invites=(),
+            )
+        case _:
+            return None
+
+
+def _apply_seat(view: RoomView, event: AnyEvent) -> RoomView | None:
     match event:
         case (
             ev.SeatTaken(index=index, identity=identity)
@@ -80,19 +103,20 @@ def _apply_seat(view: RoomView, event: ev.RoomEvent | ev.UnknownEvent) -> RoomVi
         case ev.SeatHeld(index=index, identity=identity, until=until):
             return _seat(view, index, state=SeatState.HELD, identity=identity, held_until=until)
         case ev.SeatLeft(index=index, identity=identity):
-            view = _forget_absence(view, identity)
-            return _seat(view, index, state=SeatState.FREE, identity=None, held_until=None)
+            view = _seat(view, index, state=SeatState.FREE, identity=None, held_until=None)
+            return _forget_absence(view, identity)
         case ev.SeatMoved(source=source, target=target):
             return _swap(view, source, target)
         case ev.SeatsSwapped(a=a, b=b):
             return _swap(view, a, b)
         case _:
-            return _apply_grid(view, event)
+            return None
 
 
-def _apply_grid(view: RoomView, event: ev.RoomEvent | ev.UnknownEvent) -> RoomView | None:
+def _apply_grid(view: RoomView, event: AnyEvent) -> RoomView | None:
     match event:
         case ev.SeatsConfigured(count=count, mode=mode, mode_id=mode_id):
+            count = max(0, min(count, MAX_SEATS))
             grown = tuple(Seat(index=index) for index in range(len(view.seats), count))
             seats = view.seats[:count] + grown
             return structs.replace(view, seats=seats, seat_mode=mode, mode_id=mode_id)
@@ -100,6 +124,12 @@ def _apply_grid(view: RoomView, event: ev.RoomEvent | ev.UnknownEvent) -> RoomVi
             return _seats(view, indices, SeatState.LOCKED)
         case ev.SeatsUnlocked(indices=indices):
             return _seats(view, indices, SeatState.FREE)
+        case _:
+            return None
+
+
+def _apply_place(view: RoomView, event: AnyEvent) -> RoomView | None:
+    match event:
         case ev.SeatMuted(index=index):
             return _seat(view, index, mic_locked=True)
         case ev.SeatUnmuted(index=index):
@@ -110,40 +140,47 @@ def _apply_grid(view: RoomView, event: ev.RoomEvent | ev.UnknownEvent) -> RoomVi
             return None
 
 
-def _apply_member(view: RoomView, event: ev.RoomEvent | ev.UnknownEvent) -> RoomView | None:
+def _apply_member(view: RoomView, event: AnyEvent) -> RoomView | None:
     match event:
         case ev.MemberAway(identity=identity):
             return _member(view, identity, away=True)
         case ev.MemberPresent(identity=identity):
             return _member(view, identity, away=False)
         case ev.MemberRoleChanged(identity=identity, role=role):
-            return _promote(view, identity, role)
-        case ev.MemberMuted(identity=identity, source=source):
-            return _member(view, identity, muted=_with(view, identity, source))
-        case ev.MemberUnmuted(identity=identity, source=source):
-            muted = tuple(kept for kept in view.member(identity).muted if kept != source)
-            return _member(view, identity, muted=muted)
+            return _forget_absence(_promote(view, identity, role), identity)
         case ev.MemberKicked(identity=identity) | ev.MemberBanned(identity=identity):
             return _member(view, identity, role=Role.AUDIENCE, away=False)
         case _:
             return None
 
 
-def _apply_host(view: RoomView, event: ev.RoomEvent | ev.UnknownEvent) -> RoomView | None:
+def _apply_mute(view: RoomView, event: AnyEvent) -> RoomView | None:
+    match event:
+        case ev.MemberMuted(identity=identity, source=source):
+            return _member(view, identity, muted=_with(view, identity, source))
+        case ev.MemberUnmuted(identity=identity, source=source):
+            muted = tuple(kept for kept in view.member(identity).muted if kept != source)
+            return _member(view, identity, muted=muted)
+        case _:
+            return None
+
+
+def _apply_host(view: RoomView, event: AnyEvent) -> RoomView | None:
     match event:
         case ev.HostGone(until=until):
             return structs.replace(view, host_gone_until=until)
         case ev.HostBack():
             return structs.replace(view, host_gone_until=None)
-        case ev.HostTransferred(host=host):
+        case ev.HostTransferred(previous=previous, host=host):
             if host is not None:
                 view = _member(view, host, role=Role.AUDIENCE)
-            return structs.replace(view, host=host, host_gone_until=None)
+            view = structs.replace(view, host=host, host_gone_until=None)
+            return view if previous is None else _forget_absence(view, previous)
         case _:
             return None
 
 
-def _apply_request(view: RoomView, event: ev.RoomEvent | ev.UnknownEvent) -> RoomView | None:
+def _apply_request(view: RoomView, event: AnyEvent) -> RoomView | None:
     match event:
         case ev.RequestCreated():
             pending = (*view.requests, _pending(event, Direction.REQUEST))
@@ -164,6 +201,13 @@ def _apply_request(view: RoomView, event: ev.RoomEvent | ev.UnknownEvent) -> Roo
             return None
 
 
+_FOLDERS: Final[tuple[Folder, ...]] = (
+    _apply_seat, _apply_member, _apply_request, _apply_host,
+    _apply_mute, _apply_place, _apply_grid, _apply_room,
+)  # fmt: skip
+"""Each knows some types of events and says None to all others."""
+
+
 def _pending(event: ev.RequestCreated | ev.InviteCreated, direction: Direction) -> Request:
     return Request(
         id=event.id,
@@ -175,6 +219,11 @@ def _pending(event: ev.RequestCreated | ev.InviteCreated, direction: Direction) 
         note=event.note if isinstance(event, ev.RequestCreated) else "",
         expires_at=event.expires_at,
     )
+
+
+def _anonymous(request: Request) -> Request:
+    """What is left to see when the policy begins to hide who asks (rule R32)."""
+    return structs.replace(request, identity=None, index=None, note="")
 
 
 def _without(pending: tuple[Request, ...], settled: int) -> tuple[Request, ...]:
@@ -216,7 +265,7 @@ def _with(view: RoomView, identity: Identity, source: Source) -> tuple[Source, .
 
 def _forget_absence(view: RoomView, identity: Identity) -> RoomView:
     """An absence matters only while there is a place or a role to come back to."""
-    if view.role_of(identity) is Role.AUDIENCE:
+    if view.role_of(identity) is Role.AUDIENCE and view.seat_of(identity) is None:
         return _member(view, identity, away=False)
     return view
 

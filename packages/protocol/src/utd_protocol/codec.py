@@ -34,8 +34,8 @@ class _Envelope(Struct, frozen=True, kw_only=True):
     signals: tuple[dict[str, object], ...] = ()
 
 
-_encoder = msgspec.json.Encoder()
-_event_decoder: Final = msgspec.json.Decoder(RoomEvent)
+_encoder: Final = msgspec.json.Encoder()
+_event_decoder: Final[msgspec.json.Decoder[RoomEvent]] = msgspec.json.Decoder(RoomEvent)
 _unknown_decoder: Final = msgspec.json.Decoder(UnknownEvent)
 _envelope_decoder: Final = msgspec.json.Decoder(_Envelope)
 
@@ -105,7 +105,7 @@ def decode_window(metadata: str) -> Window | None:
         if envelope.v != WINDOW_VERSION:
             return None
         events = decode_events(envelope.events)
-    except (msgspec.DecodeError, UnicodeEncodeError, Malformed):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError, Malformed):
         return None
     return Window(
         room_id=envelope.room_id,

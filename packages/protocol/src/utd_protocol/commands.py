@@ -9,6 +9,7 @@ from utd_protocol.policy import PolicyPatch
 from utd_protocol.types import (
     BanScope,
     IdentityField,
+    ModeId,
     Reason,
     Role,
     SeatCount,
@@ -16,6 +17,7 @@ from utd_protocol.types import (
     SeatMode,
     Source,
     Target,
+    check_identity,
 )
 
 RequestId = Annotated[int, Meta(ge=1)]
@@ -23,10 +25,22 @@ Note = Annotated[str, Meta(max_length=200)]
 Metadata = Annotated[str, Meta(max_length=4096)]
 Sources = Annotated[tuple[Source, ...], Meta(max_length=4)]
 Indices = Annotated[tuple[SeatIndex, ...], Meta(min_length=1, max_length=64)]
+Excepted = Annotated[tuple[IdentityField, ...], Meta(max_length=256)]
+Version = Annotated[int, Meta(ge=0)]
+Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class _Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A closed struct: an unknown field is a mistake, not an extension."""
+
+
+class _OfSomebody(_Command, frozen=True, kw_only=True):
+    """A command about one person. A length in bytes cannot be said in a schema: it is checked."""
+
+    identity: IdentityField
+
+    def __post_init__(self) -> None:
+        check_identity(self.identity)
 
 
 class ConfigureSeats(_Command, frozen=True, kw_only=True):
@@ -34,7 +48,7 @@ class ConfigureSeats(_Command, frozen=True, kw_only=True):
 
     count: SeatCount | None = None
     mode: SeatMode | None = None
-    mode_id: str | None = None
+    mode_id: ModeId | None = None
     evict: bool = False
 
 
@@ -92,11 +106,14 @@ class RemoveFromSeat(_Command, frozen=True, kw_only=True):
     index: SeatIndex | None = None
     identity: IdentityField | None = None
 
+    def __post_init__(self) -> None:
+        if self.identity is not None:
+            check_identity(self.identity)
 
-class AssignSeat(_Command, frozen=True, kw_only=True):
+
+class AssignSeat(_OfSomebody, frozen=True, kw_only=True):
     """Seat somebody without asking. Server API only."""
 
-    identity: IdentityField
     index: SeatIndex | None = None
 
 
@@ -106,6 +123,10 @@ class ReserveSeat(_Command, frozen=True, kw_only=True):
     index: SeatIndex
     identity: IdentityField | None = None
     role: Role | None = None
+
+    def __post_init__(self) -> None:
+        if self.identity is not None:
+            check_identity(self.identity)
 
 
 class CreateRequest(_Command, frozen=True, kw_only=True):
@@ -134,10 +155,9 @@ class CancelRequest(_Command, frozen=True, kw_only=True):
     id: RequestId
 
 
-class CreateInvite(_Command, frozen=True, kw_only=True):
+class CreateInvite(_OfSomebody, frozen=True, kw_only=True):
     """Offer a place. With an index the seat is kept while the invite is pending."""
 
-    identity: IdentityField
     target: Target = Target.SEAT
     index: SeatIndex | None = None
     sources: Sources = ()
@@ -175,7 +195,7 @@ class ChangePolicy(_Command, frozen=True, kw_only=True):
     """Replace the fields of the policy that are named."""
 
     policy: PolicyPatch
-    if_version: int | None = None
+    if_version: Version | None = None
 
 
 class ChangeSettings(_Command, frozen=True, kw_only=True):
@@ -184,44 +204,37 @@ class ChangeSettings(_Command, frozen=True, kw_only=True):
     metadata: Metadata
 
 
-class SetRole(_Command, frozen=True, kw_only=True):
+class SetRole(_OfSomebody, frozen=True, kw_only=True):
     """Make somebody admin, or audience again."""
 
-    identity: IdentityField
     role: Role
 
 
-class TransferHost(_Command, frozen=True, kw_only=True):
+class TransferHost(_OfSomebody, frozen=True, kw_only=True):
     """Hand the room over."""
 
-    identity: IdentityField
 
-
-class Kick(_Command, frozen=True, kw_only=True):
+class Kick(_OfSomebody, frozen=True, kw_only=True):
     """Put somebody out; they may return unless banned."""
 
-    identity: IdentityField
     reason: Reason = ""
 
 
-class AskMute(_Command, frozen=True, kw_only=True):
+class AskMute(_OfSomebody, frozen=True, kw_only=True):
     """Ask somebody to mute."""
 
-    identity: IdentityField
     source: Source = Source.MICROPHONE
 
 
-class HardMute(_Command, frozen=True, kw_only=True):
+class HardMute(_OfSomebody, frozen=True, kw_only=True):
     """Take a source away until it is lifted."""
 
-    identity: IdentityField
     source: Source = Source.MICROPHONE
 
 
-class LiftMute(_Command, frozen=True, kw_only=True):
+class LiftMute(_OfSomebody, frozen=True, kw_only=True):
     """Give a taken source back. It is never opened for them."""
 
-    identity: IdentityField
     source: Source = Source.MICROPHONE
 
 
@@ -229,22 +242,24 @@ class MuteAll(_Command, frozen=True, kw_only=True):
     """Hard-mute everybody who publishes, but moderators and the excepted."""
 
     source: Source = Source.MICROPHONE
-    except_: tuple[IdentityField, ...] = ()
+    except_: Excepted = ()
+
+    def __post_init__(self) -> None:
+        for identity in self.except_:
+            check_identity(identity, "except_")
 
 
-class Ban(_Command, frozen=True, kw_only=True):
-    """Kick and refuse from now on."""
+class Ban(_OfSomebody, frozen=True, kw_only=True):
+    """Kick and refuse from now on, or until a moment."""
 
-    identity: IdentityField
     scope: BanScope = BanScope.ROOM
-    until: datetime | None = None
+    until: Moment | None = None
     reason: Reason = ""
 
 
-class Unban(_Command, frozen=True, kw_only=True):
+class Unban(_OfSomebody, frozen=True, kw_only=True):
     """Lift a ban; none is fine too."""
 
-    identity: IdentityField
     scope: BanScope = BanScope.ROOM
 
 

@@ -1,6 +1,7 @@
 """Facts of a room, in the past tense. The log of a room is a gap-free list of these.
 
-Everything here is public to the room. `UnknownEvent` keeps old clients alive: it only advances the cursor.
+Everything here is public to the room. `UnknownEvent` keeps old clients alive: it only advances
+the cursor.
 """
 
 from datetime import datetime

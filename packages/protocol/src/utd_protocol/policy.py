@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct, structs
 
 from utd_protocol.types import (
+    Capability,
     DataPolicy,
     HostGone,
     Opens,
@@ -15,10 +16,14 @@ from utd_protocol.types import (
 )
 
 Limit = Annotated[int, Meta(ge=1, le=1_000_000)]
+Capabilities = Annotated[tuple[Capability, ...], Meta(max_length=32)]
 
 
-class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The rules of one room, after app defaults, type defaults and its own changes."""
+class Policy(Struct, frozen=True, kw_only=True):
+    """The rules of one room, after app defaults, type defaults and its own changes.
+
+    Part of answers and events, so what a newer engine adds is ignored; `PolicyPatch` is closed.
+    """
 
     opens: Opens = Opens.HOST
     seat_hold_s: Seconds = 30
@@ -63,7 +68,7 @@ class PolicyPatch(
     solo_s: Seconds | None = None
     max_duration_s: Seconds | None = None
     max_audience: Limit | None = None
-    capabilities: dict[Role, tuple[str, ...]] | None = None
+    capabilities: dict[Role, Capabilities] | None = None
 
 
 _TYPE_DEFAULTS: Final[dict[RoomType, PolicyPatch]] = {

@@ -1,7 +1,8 @@
 """Ids and closed word lists that every other module speaks in."""
 
+import re
 from enum import StrEnum
-from typing import Annotated, NewType
+from typing import Annotated, Final, Literal, NewType
 
 from msgspec import Meta
 
@@ -11,15 +12,75 @@ RoomId = NewType("RoomId", str)
 RoomName = NewType("RoomName", str)
 DeviceId = NewType("DeviceId", str)
 
-MAX_SEATS = 64
-MAX_IDENTITY_BYTES = 256
+MAX_SEATS: Final = 64
+MAX_IDENTITY_BYTES: Final = 256
 """LiveKit refuses longer identities and names."""
+MAX_ROOM_NAME_BYTES: Final = 128
 
 IdentityField = Annotated[str, Meta(min_length=1, max_length=MAX_IDENTITY_BYTES)]
 SeatIndex = Annotated[int, Meta(ge=0, le=MAX_SEATS - 1)]
 SeatCount = Annotated[int, Meta(ge=1, le=MAX_SEATS)]
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 Reason = Annotated[str, Meta(max_length=500)]
+ModeId = Annotated[str, Meta(min_length=1, max_length=64)]
+"""The name of a seat preset of the app."""
+
+Capability = Literal[
+    "seats.take", "seats.request", "seats.manage",
+    "stage.request", "stage.manage", "stream.control",
+    "room.settings", "room.end",
+    "members.role", "members.mute", "members.kick", "members.ban",
+    "chat.send", "chat.manage", "signals.send", "kv.write", "requests.read", "audit.read",
+]  # fmt: skip
+"""What a role may be allowed to do (rule R3)."""
+
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+def check_identity(text: str, field: str = "identity") -> Identity:
+    """The text as an identity.
+
+    Args:
+        text: who, in the app's own words.
+        field: what the error calls it.
+
+    Raises:
+        ValueError: it is empty, longer than 256 bytes of UTF-8, holds a control character, or
+            cannot be written as UTF-8; the message names the field and the reason.
+    """
+    _check_name(text, field, MAX_IDENTITY_BYTES)
+    return Identity(text)
+
+
+def check_room_name(text: str, field: str = "room_name") -> RoomName:
+    """The text as the name of a room.
+
+    Args:
+        text: the name, in the app's own words.
+        field: what the error calls it.
+
+    Raises:
+        ValueError: it is empty, longer than 128 bytes of UTF-8, `.` or `..`, holds a control
+            character, or cannot be written as UTF-8; the message names the field and the reason.
+    """
+    _check_name(text, field, MAX_ROOM_NAME_BYTES)
+    if text in {".", ".."}:
+        raise ValueError(f"{field} is {text!r}, which a path cannot carry; choose another name")
+    return RoomName(text)
+
+
+def _check_name(text: str, field: str, most_bytes: int) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{field} holds half a character and is not valid Unicode") from None
+    if not 1 <= size <= most_bytes:
+        raise ValueError(f"{field} is {size} bytes of UTF-8; 1 to {most_bytes} are allowed")
+    control = _CONTROL.search(text)
+    if control is not None:
+        raise ValueError(
+            f"{field} holds the control character {control[0]!r} at position {control.start()}"
+        )
 
 
 class RoomType(StrEnum):

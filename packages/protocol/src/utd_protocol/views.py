@@ -52,7 +52,8 @@ class Member(Struct, frozen=True, kw_only=True):
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A pending wish for a place, or a pending offer of one (`direction`).
 
-    Where the policy hides requests, `identity`, `index` and `note` are absent for all but moderators.
+    Where the policy hides requests, `identity`, `index` and `note` are absent for all but
+    moderators.
     """
 
     id: int

@@ -1,8 +1,9 @@
-"""What the services need of the world, in their own words. Adapters live in `store/` and `media/`."""
+"""What the services need of the world, in their words. Adapters live in `store/` and `media/`."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -44,6 +45,14 @@ class Ids(Protocol):
 
     def jitter(self) -> float:
         """A number of [0, 1)."""
+        ...
+
+
+class Tasks(Protocol):
+    """Who owns background work: nothing that is started here outlives it."""
+
+    def create_task(self, work: Coroutine[Any, Any, None], *, name: str) -> "asyncio.Task[None]":
+        """Start it now."""
         ...
 
 
@@ -247,7 +256,7 @@ class Store(Protocol):
         ...
 
     async def append(self, append: Append) -> Appended | Conflict:
-        """One transaction, durable when this returns `Appended`. Cancelling it leaves the outcome open."""
+        """One transaction, durable on `Appended`. Cancelling it leaves the outcome open."""
         ...
 
     async def resolve(self, app: str, name: str) -> Key | None:
@@ -290,7 +299,7 @@ class Store(Protocol):
         limit: int = 200,
         prefix: str = "room:",
     ) -> list[OpenRoom]:
-        """Open aggregates by their taken name (or of all apps by id), after a cursor (the last id seen)."""
+        """Open aggregates that hold a name with this prefix, by id, after an id."""
         ...
 
     async def seen(self, key: Key, row: PresenceRow) -> bool:
@@ -384,7 +393,15 @@ class Store(Protocol):
 
 
 class MediaUnavailable(Exception):
-    """LiveKit did not answer, or not in time. The outcome is unknown."""
+    """LiveKit did not do what it was asked, or did not say in time: the outcome is unknown.
+
+    `code` is LiveKit's own (`unavailable`, `unauthenticated`, `invalid_argument` …), or ours:
+    `timeout`, `connection`, `malformed`.
+    """
+
+    def __init__(self, message: str, *, code: str = "unavailable") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Observed(NamedTuple):
@@ -419,7 +436,7 @@ class Join(Struct, frozen=True, kw_only=True):
 
 
 class MediaGateway(Protocol):
-    """LiveKit, as the engine uses it. Every call has its own deadline and raises `MediaUnavailable`."""
+    """LiveKit, as the engine uses it. Each call has a deadline and raises `MediaUnavailable`."""
 
     url: str
     """Where clients connect, `ws://…` or `wss://…`."""

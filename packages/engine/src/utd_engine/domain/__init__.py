@@ -1,1 +1,1 @@
-"""The rules, pure: `decide`, `apply`, `plan`, `desired_permission`. No I/O, no clock, no randomness."""
+"""The rules: `decide`, `apply`, `plan`, `desired_permission`. No I/O, no clock, no randomness."""

@@ -1,4 +1,4 @@
-"""The one door to the rules: a state and a command in, facts out. Pure, so it may be run again freely."""
+"""The one door to the rules: a state and a command in, facts out. Pure: it may be run again."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ from utd_protocol.types import RoomState as Phase
 from utd_protocol.types import RoomType
 
 Rule = Callable[[Turn, Any], list[Fact]]
-"""Each takes the command type that it is listed under; a test checks the table against the signatures."""
+"""Each takes the command type that it is listed under; a test compares table and signatures."""
 
 RULES: Final[dict[type[orders.Order], Rule]] = {
     c.ConfigureSeats: seats.configure,

@@ -1,7 +1,7 @@
 """The host: exactly one, or none after the policy `host_gone` said so (rules R2, R4 and R7a)."""
 
 from utd_engine.domain.refusal import Refused
-from utd_engine.domain.state import Fact, Watched
+from utd_engine.domain.state import Fact
 from utd_engine.domain.turn import Turn
 from utd_protocol import commands as c
 from utd_protocol import events as ev
@@ -19,13 +19,9 @@ def transfer(turn: Turn, command: c.TransferHost) -> list[Fact]:
 
 
 def to(turn: Turn, identity: Identity) -> list[Fact]:
-    """Make somebody host; unknown whereabouts get the time of a held seat to appear."""
-    facts: list[Fact] = [
-        ev.HostTransferred(at=turn.now, by=turn.by, previous=turn.view.host, host=identity)
-    ]
-    if identity not in turn.state.presence:
-        facts.append(Watched(identity=identity, away_at=turn.after(turn.view.policy.seat_hold_s)))
-    return facts
+    """Make somebody host. Who is not there must appear in time, or counts as gone (rule R7a)."""
+    change = ev.HostTransferred(at=turn.now, by=turn.by, previous=turn.view.host, host=identity)
+    return [change, *turn.watch(identity)]
 
 
 def gone(turn: Turn) -> list[Fact]:
@@ -36,11 +32,11 @@ def gone(turn: Turn) -> list[Fact]:
     return [ev.HostGone(at=turn.now, identity=turn.view.host, until=until)]
 
 
-def back(turn: Turn, identity: str) -> list[Fact]:
+def back(turn: Turn, identity: Identity) -> list[Fact]:
     """The host returned before the policy acted."""
     if identity != turn.view.host or turn.view.host_gone_until is None:
         return []
-    return [ev.HostBack(at=turn.now, identity=turn.view.host)]
+    return [ev.HostBack(at=turn.now, identity=identity)]
 
 
 def gone_for_good(turn: Turn) -> list[Fact]:

@@ -1,13 +1,17 @@
 """Roles, mutes, kicks and bans (rules R4, R41 and R42)."""
 
+from typing import Final
+
 from utd_engine.domain import hosts, seats
 from utd_engine.domain.refusal import Refused
-from utd_engine.domain.roles import is_stale, may, outranks
+from utd_engine.domain.roles import is_above, is_stale, outranks, steps_down
 from utd_engine.domain.state import BanLifted, BanSet, Departed, Eviction, Fact
 from utd_engine.domain.turn import Turn
 from utd_protocol import commands as c
 from utd_protocol import events as ev
 from utd_protocol.types import Identity, Role, Source
+
+MAX_MEMBERS: Final = 1000
 
 
 def set_role(turn: Turn, command: c.SetRole) -> list[Fact]:
@@ -17,15 +21,16 @@ def set_role(turn: Turn, command: c.SetRole) -> list[Fact]:
         raise Refused(
             "invalid_request", "A role cannot be 'host'.", hint="Transfer the host.", field="role"
         )
-    steps_down = identity == turn.actor.identity and command.role is Role.AUDIENCE
-    if turn.actor.kind == "user" and not steps_down:
-        _refuse_unless_role_giver(turn, identity)
     if identity == turn.view.host:
         raise Refused(
             "not_allowed", f"{identity!r} is the host.", rule="R4", hint="Transfer the host first."
         )
+    if not steps_down(turn, command):
+        _refuse_self(turn, identity, hint="Ask the host.")
+        outranks(turn, identity)
     if turn.view.role_of(identity) is command.role:
         return []
+    _refuse_too_many(turn, identity)
     return [
         ev.MemberRoleChanged(at=turn.now, by=turn.by, identity=identity, role=command.role),
     ]
@@ -37,7 +42,7 @@ def kick(turn: Turn, command: c.Kick) -> list[Fact]:
     _refuse_self(turn, identity)
     outranks(turn, identity)
     kicked = ev.MemberKicked(at=turn.now, by=turn.by, identity=identity, reason=command.reason)
-    return _out(turn, identity, "kicked", kicked)
+    return _out(turn, identity, "kicked", kicked, why=command.reason)
 
 
 def ban(turn: Turn, command: c.Ban) -> list[Fact]:
@@ -60,7 +65,7 @@ def ban(turn: Turn, command: c.Ban) -> list[Fact]:
         by=turn.by,
         reason=command.reason,
     )
-    return _out(turn, identity, "kicked", banned, kept)
+    return _out(turn, identity, "kicked", banned, kept, why=command.reason)
 
 
 def unban(turn: Turn, command: c.Unban) -> list[Fact]:
@@ -75,6 +80,7 @@ def unban(turn: Turn, command: c.Unban) -> list[Fact]:
 def ask_mute(turn: Turn, command: c.AskMute) -> list[Fact]:
     """A request that is shown to them; nothing is enforced (rule R41)."""
     identity = Identity(command.identity)
+    _refuse_self(turn, identity)
     outranks(turn, identity)
     return [ev.MemberMuteAsked(at=turn.now, by=turn.by, identity=identity, source=command.source)]
 
@@ -98,11 +104,11 @@ def lift_mute(turn: Turn, command: c.LiftMute) -> list[Fact]:
 
 
 def mute_all(turn: Turn, command: c.MuteAll) -> list[Fact]:
-    """Everybody who may publish, but moderators and the excepted (rule R41)."""
+    """Everybody with a place but the excepted, moderators, and who is not below the actor (R41)."""
     facts: list[Fact] = []
     for seat in turn.view.seats:
         identity = seat.identity
-        if identity is None or identity in command.except_:
+        if identity is None or identity in command.except_ or not is_above(turn, identity):
             continue
         if turn.view.role_of(identity) is Role.AUDIENCE:
             facts += _muted(turn, identity, command.source)
@@ -112,39 +118,38 @@ def mute_all(turn: Turn, command: c.MuteAll) -> list[Fact]:
 def leave(turn: Turn, command: c.Leave) -> list[Fact]:
     """Go on purpose: everything is freed at once (rule R7)."""
     del command
-    identity = turn.actor.identity
-    if identity is None or is_stale(turn):
-        return []
-    return _out(turn, identity, "left")
+    identity = turn.person()
+    return [] if is_stale(turn) else _out(turn, identity, "left")
 
 
-def _out(turn: Turn, identity: Identity, reason: str, *told: Fact) -> list[Fact]:
+def _out(turn: Turn, identity: Identity, reason: str, *told: Fact, why: str = "") -> list[Fact]:
     """Everything they have is freed. A host's going comes last, since it may end the room."""
     facts = seats.vacate(turn, identity, reason) + seats.drop_pending(turn, identity)
-    facts += [*told, Departed(identity=identity), Eviction(identity=identity, at=turn.now)]
+    eviction = Eviction(identity=identity, at=turn.now, kicked=reason == "kicked", reason=why)
+    facts += [*told, Departed(identity=identity), eviction]
     return facts + (hosts.gone_for_good(turn) if identity == turn.view.host else [])
 
 
 def _muted(turn: Turn, identity: Identity, source: Source) -> list[Fact]:
     if source in turn.view.member(identity).muted:
         return []
+    _refuse_too_many(turn, identity)
     return [ev.MemberMuted(at=turn.now, by=turn.by, identity=identity, source=source)]
 
 
-def _refuse_self(turn: Turn, identity: str) -> None:
+def _refuse_self(turn: Turn, identity: str, hint: str = "Leave the room instead.") -> None:
     if turn.actor.kind == "user" and turn.actor.identity == identity:
-        raise Refused(
-            "not_allowed", "Nobody moderates themselves.", rule="R4", hint="Leave the room instead."
-        )
+        raise Refused("not_allowed", "Nobody moderates themselves.", rule="R4", hint=hint)
 
 
-def _refuse_unless_role_giver(turn: Turn, identity: str) -> None:
-    if identity == turn.actor.identity:
-        raise Refused(
-            "not_allowed", "Nobody changes their own role.", rule="R4", hint="Ask the host."
-        )
-    if not may(turn.view, turn.actor, "members.role"):
-        raise Refused(
-            "not_room_host", "Only the host makes admins.", rule="R3", capability="members.role"
-        )
-    outranks(turn, identity)
+def _refuse_too_many(turn: Turn, identity: str) -> None:
+    """A room's state stays small, whatever its moderators do."""
+    members = turn.view.members
+    if len(members) < MAX_MEMBERS or any(one.identity == identity for one in members):
+        return
+    raise Refused(
+        "invalid_state",
+        f"The room keeps a role or a mute of {MAX_MEMBERS} people already.",
+        rule="R41",
+        hint="Lift mutes of people who are gone.",
+    )

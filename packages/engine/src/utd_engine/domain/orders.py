@@ -23,6 +23,8 @@ class PresenceChanged(Struct, frozen=True, kw_only=True):
     sid: str
     joined_at: datetime
     present: bool
+    listed: bool = False
+    """Read from a complete list, which is the truth whatever single reports said before."""
 
 
 class OccupancyChanged(Struct, frozen=True, kw_only=True):

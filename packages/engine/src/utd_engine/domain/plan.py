@@ -1,4 +1,4 @@
-"""What must be done so that LiveKit agrees with the state. Level-triggered: it compares, never replays.
+"""What must be done so that LiveKit agrees with the state. It compares, it never replays.
 
 Property: when its actions are done, the plan is empty.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from utd_engine.domain.orders import PresenceChanged
 from utd_engine.domain.permissions import Permission, desired_permission
-from utd_engine.domain.state import RoomState
+from utd_engine.domain.state import Presence, RoomState, is_evicted, watched
 from utd_protocol.types import Identity
 
 
@@ -92,31 +92,28 @@ def must_go(state: RoomState, one: Participant, banned: Collection[str]) -> str 
     """Why somebody may not be there; None when they may (rules R6 and R42)."""
     if one.identity in banned:
         return "banned"
-    past = state.evicted.get(one.identity)
-    return "evicted" if past is not None and not past.readmitted else None
+    return "evicted" if is_evicted(state, one.identity) else None
 
 
 def presence_reports(state: RoomState, observed: Iterable[Participant]) -> list[PresenceChanged]:
     """What a complete list of participants says that the state does not know yet (rule R48)."""
-    here = {one.identity: one for one in observed if not one.hidden}
+    here = {
+        one.identity: one
+        for one in observed
+        if not one.hidden and not is_evicted(state, one.identity)
+    }
     reports: list[PresenceChanged] = []
-    for who, known in state.presence.items():
+    for who in sorted(watched(state)):
+        known = state.presence.get(who, Presence())
         one = here.get(who)
         if one is not None and not (known.present and known.sid == one.sid):
-            reports.append(_report(one, present=True))
+            reports.append(_report(who, one.sid, one.joined_at, present=True))
         if one is None and known.present and known.sid and known.joined_at:
-            reports.append(
-                PresenceChanged(
-                    identity=Identity(who),
-                    sid=known.sid,
-                    joined_at=known.joined_at,
-                    present=False,
-                )
-            )
+            reports.append(_report(who, known.sid, known.joined_at, present=False))
     return reports
 
 
-def _report(one: Participant, *, present: bool) -> PresenceChanged:
+def _report(who: str, sid: str, joined_at: datetime, *, present: bool) -> PresenceChanged:
     return PresenceChanged(
-        identity=Identity(one.identity), sid=one.sid, joined_at=one.joined_at, present=present
+        identity=Identity(who), sid=sid, joined_at=joined_at, present=present, listed=True
     )

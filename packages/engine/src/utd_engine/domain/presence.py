@@ -1,15 +1,14 @@
 """Who is there: a reducer over LiveKit's reports, and what an absence leads to (R18, R48 to R50).
 
-Reports are keyed by the participant's sid and its time of joining, so late and repeated ones change
-nothing. A full reconnect looks like leaving and joining within 50 ms, so an absence counts only after
-`away_after`.
+Reports are keyed by the participant's sid and its time of joining, so late and repeated ones
+change nothing; a complete list is believed in any case, so a wrong report lasts until the next
+list. A full reconnect looks like leaving and joining within 50 ms, so an absence counts only
+after `away_after`.
 """
-
-from datetime import datetime
 
 from utd_engine.domain import hosts
 from utd_engine.domain.orders import OccupancyChanged, PresenceChanged
-from utd_engine.domain.seats import drop_pending
+from utd_engine.domain.seats import drop_pending, vacate
 from utd_engine.domain.state import (
     Declared,
     Fact,
@@ -17,11 +16,14 @@ from utd_engine.domain.state import (
     OccupancyNoted,
     Presence,
     Seen,
+    is_evicted,
     watched,
 )
 from utd_engine.domain.turn import Turn
 from utd_protocol import events as ev
+from utd_protocol.policy import Policy
 from utd_protocol.types import Identity, Role, SeatState
+from utd_protocol.views import Seat
 
 MANY = 2
 """Two people or two thousand make no difference to any deadline."""
@@ -37,19 +39,24 @@ def changed(turn: Turn, report: PresenceChanged) -> list[Fact]:
 
 def declare_away(turn: Turn, identity: Identity) -> list[Fact]:
     """An absence counts now: hold the seat, tell the room, start the host's grace (rule R18)."""
-    known = turn.state.presence[identity]
     facts: list[Fact] = [Declared(identity=identity)]
     seat = turn.view.seat_of(identity)
-    if seat is not None or turn.view.role_of(identity) is not Role.AUDIENCE:
+    matters = seat is not None or turn.view.role_of(identity) is not Role.AUDIENCE
+    if matters and not turn.view.member(identity).away:
         facts.append(ev.MemberAway(at=turn.now, identity=identity))
-    if seat is not None and known.awaited:
-        facts.append(
-            ev.SeatLeft(at=turn.now, index=seat.index, identity=identity, reason="timeout")
-        )
-    elif seat is not None:
-        until = turn.after(turn.view.policy.seat_hold_s)
-        facts.append(ev.SeatHeld(at=turn.now, index=seat.index, identity=identity, until=until))
+    if seat is not None and seat.state is SeatState.TAKEN:
+        facts += _unseated(turn, seat)
     return facts + (hosts.gone(turn) if identity == turn.view.host else [])
+
+
+def _unseated(turn: Turn, seat: Seat) -> list[Fact]:
+    """A seat is held for who was there once; who never came had the time of a hold already."""
+    if seat.identity is None:
+        return []
+    if turn.state.presence[seat.identity].awaited:
+        return vacate(turn, seat.identity, "timeout")
+    until = turn.after(turn.view.policy.seat_hold_s)
+    return [ev.SeatHeld(at=turn.now, index=seat.index, identity=seat.identity, until=until)]
 
 
 def give_up(turn: Turn, identity: Identity) -> list[Fact]:
@@ -59,19 +66,22 @@ def give_up(turn: Turn, identity: Identity) -> list[Fact]:
 
 def occupancy(turn: Turn, report: OccupancyChanged) -> list[Fact]:
     """Start and stop the deadlines of empty and lonely rooms."""
-    count = min(report.count, MANY)
-    state, policy = turn.state, turn.view.policy
-    if count == state.occupancy or (count == 0 and state.occupancy is None):
+    count = max(0, min(report.count, MANY))
+    before = turn.state.occupancy
+    if count == before or (count == 0 and before is None):
         return []
+    return [noted(turn, count, turn.view.policy)]
+
+
+def noted(turn: Turn, count: int, policy: Policy) -> OccupancyNoted:
+    """The deadlines of a room in which this many people are from now on."""
     empty_at = turn.after(policy.empty_after_last_leave_s) if count == 0 else None
     solo_at = turn.after(policy.solo_s) if count == 1 and policy.solo_s else None
-    return [OccupancyNoted(count=count, empty_at=empty_at, solo_at=solo_at)]
+    return OccupancyNoted(count=count, empty_at=empty_at, solo_at=solo_at)
 
 
 def _arrived(turn: Turn, report: PresenceChanged, known: Presence) -> list[Fact]:
-    if known.present and known.sid == report.sid:
-        return []
-    if _is_older(report.joined_at, known.joined_at):
+    if not _is_news(report, known) or is_evicted(turn.state, report.identity):
         return []
     identity = report.identity
     facts: list[Fact] = [Seen(identity=identity, sid=report.sid, joined_at=report.joined_at)]
@@ -90,5 +100,7 @@ def _vanished(turn: Turn, report: PresenceChanged, known: Presence) -> list[Fact
     return [Lost(identity=report.identity, away_at=away_at)]
 
 
-def _is_older(reported: datetime, known: datetime | None) -> bool:
-    return known is not None and reported < known
+def _is_news(report: PresenceChanged, known: Presence) -> bool:
+    if known.sid != report.sid:
+        return report.listed or known.joined_at is None or report.joined_at >= known.joined_at
+    return report.listed and not known.present

@@ -1,15 +1,16 @@
 """Requests and invites: one object in two directions (rules R19, R20 and R28 to R32)."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 from utd_engine.domain import seats
 from utd_engine.domain.refusal import Refused
-from utd_engine.domain.state import Fact, RequestFiled, Watched, pending_of
+from utd_engine.domain.state import Fact, RequestFiled, pending_of
 from utd_engine.domain.turn import Turn
 from utd_protocol import commands as c
 from utd_protocol import events as ev
-from utd_protocol.types import Direction, Identity, RequestsVisible, RoomType, SeatState, Target
+from utd_protocol.types import Direction, Identity, RequestsVisible, RoomType, Target
 from utd_protocol.views import Request
 
 MAX_PENDING: Final = 500
@@ -18,14 +19,14 @@ _TARGETS: Final = {RoomType.AUDIO_ROOM: Target.SEAT, RoomType.LIVE_STREAM: Targe
 
 def create(turn: Turn, command: c.CreateRequest) -> list[Fact]:
     """Ask for a place. Asking twice is one request; meeting an invite settles it at once (R28)."""
-    identity = _self(turn)
+    identity = turn.person()
     _check_target(turn, command.target)
     _refuse_if_placed(turn, identity)
     if command.index is not None:
         seats.seat_at(turn, command.index)
     met = find(turn, identity, command.target, Direction.INVITE)
     if met is not None:
-        return _accept(turn, met)
+        return _accept(turn, met, command.index)
     if find(turn, identity, command.target, Direction.REQUEST) is not None:
         return []
     _refuse_too_many(turn)
@@ -39,7 +40,7 @@ def create(turn: Turn, command: c.CreateRequest) -> list[Fact]:
         note=command.note,
         expires_at=_expiry(turn, turn.view.policy.request_ttl_s),
     )
-    return [_created(turn, request), RequestFiled(request=request), *_watch(turn, identity)]
+    return [_created(turn, request), RequestFiled(request=request), *turn.watch(identity)]
 
 
 def approve(turn: Turn, command: c.ApproveRequest) -> list[Fact]:
@@ -54,10 +55,11 @@ def reject(turn: Turn, command: c.RejectRequest) -> list[Fact]:
 
 
 def cancel(turn: Turn, command: c.CancelRequest) -> list[Fact]:
-    """Withdraw one's own request."""
+    """Withdraw one's own request. Its author is named only where the request named them (R32)."""
     request = pending_request(turn, command.id)
     _refuse_unless_theirs(turn, request, "reject")
-    return [ev.RequestCancelled(at=turn.now, by=turn.by, id=request.id)]
+    by = turn.by if _is_open_to_all(turn) else None
+    return [ev.RequestCancelled(at=turn.now, by=by, id=request.id)]
 
 
 def invite(turn: Turn, command: c.CreateInvite) -> list[Fact]:
@@ -65,13 +67,14 @@ def invite(turn: Turn, command: c.CreateInvite) -> list[Fact]:
     identity = Identity(command.identity)
     _check_target(turn, command.target)
     _refuse_if_placed(turn, identity)
+    seat = seats.seat_at(turn, command.index) if command.index is not None else None
     met = find(turn, identity, command.target, Direction.REQUEST)
     if met is not None:
-        return _approve(turn, met)
+        return _approve(turn, met, command.index)
     if find(turn, identity, command.target, Direction.INVITE) is not None:
         return []
-    if command.index is not None:
-        seats.refuse_unless_open(turn, seats.seat_at(turn, command.index), identity)
+    if seat is not None:
+        seats.refuse_unless_open(turn, seat, identity)
     _refuse_too_many(turn)
     offer = ev.InviteCreated(
         at=turn.now,
@@ -83,7 +86,7 @@ def invite(turn: Turn, command: c.CreateInvite) -> list[Fact]:
         sources=command.sources,
         expires_at=_expiry(turn, turn.view.policy.invite_ttl_s),
     )
-    return [offer, *_watch(turn, identity)]
+    return [offer, *turn.watch(identity)]
 
 
 def accept(turn: Turn, command: c.AcceptInvite) -> list[Fact]:
@@ -145,35 +148,33 @@ def pending_invite(turn: Turn, wanted: int) -> Request:
     return offer if offer is not None else _missing(turn, wanted)
 
 
-def _approve(turn: Turn, request: Request) -> list[Fact]:
-    facts: list[Fact] = [ev.RequestApproved(at=turn.now, by=turn.by, id=request.id)]
-    return facts + _place(turn, request)
+def _approve(turn: Turn, request: Request, offered: int | None = None) -> list[Fact]:
+    approved = ev.RequestApproved(at=turn.now, by=turn.by, id=request.id)
+    return [approved, *_place(turn, request, (offered, request.index))]
 
 
-def _accept(turn: Turn, offer: Request) -> list[Fact]:
-    facts: list[Fact] = [ev.InviteAccepted(at=turn.now, by=turn.by, id=offer.id)]
-    return facts + _place(turn, offer)
+def _accept(turn: Turn, offer: Request, asked: int | None = None) -> list[Fact]:
+    accepted = ev.InviteAccepted(at=turn.now, by=turn.by, id=offer.id)
+    return [accepted, *_place(turn, offer, (offer.index, asked))]
 
 
-def _place(turn: Turn, request: Request) -> list[Fact]:
-    """The asked seat if it is open to them still, else the lowest free one (rule R19)."""
+def _place(turn: Turn, request: Request, wanted: Iterable[int | None]) -> list[Fact]:
+    """The first wanted seat that is open to them still, else the lowest free one (rule R19)."""
     identity = Identity(request.identity or "")
-    index = request.index
-    if index is not None and index < len(turn.view.seats):
-        try:
-            seats.refuse_unless_open(turn, turn.view.seats[index], identity)
-        except Refused:
-            index = None
-    else:
-        index = None
-    if index is None:
-        index = seats.lowest_free(turn, identity)
+    open_seats = (
+        seat
+        for index in wanted
+        for seat in turn.view.seats
+        if seat.index == index and seats.is_open(turn, seat, identity)
+    )
+    seat = next(open_seats, None)
+    index = seat.index if seat is not None else seats.lowest_free(turn, identity)
     return seats.sit(turn, identity, index, settled=request.id)
 
 
 def _created(turn: Turn, request: Request) -> ev.RequestCreated:
     """What the room may know of it (rule R32)."""
-    open_to_all = turn.view.policy.requests_visible is RequestsVisible.EVERYONE
+    open_to_all = _is_open_to_all(turn)
     return ev.RequestCreated(
         at=turn.now,
         by=turn.by if open_to_all else None,
@@ -186,25 +187,12 @@ def _created(turn: Turn, request: Request) -> ev.RequestCreated:
     )
 
 
-def _watch(turn: Turn, identity: Identity) -> list[Fact]:
-    if identity in turn.state.presence:
-        return []
-    return [Watched(identity=identity, away_at=turn.after(turn.view.policy.seat_hold_s))]
+def _is_open_to_all(turn: Turn) -> bool:
+    return turn.view.policy.requests_visible is RequestsVisible.EVERYONE
 
 
 def _expiry(turn: Turn, ttl_s: float) -> datetime | None:
     return turn.after(ttl_s) if ttl_s else None
-
-
-def _self(turn: Turn) -> Identity:
-    if turn.actor.identity is None:
-        raise Refused(
-            "invalid_request",
-            "Nobody is named who asks.",
-            hint="Act for a user with X-Act-As.",
-            field="X-Act-As",
-        )
-    return turn.actor.identity
 
 
 def _check_target(turn: Turn, target: Target) -> None:
@@ -219,7 +207,7 @@ def _check_target(turn: Turn, target: Target) -> None:
 
 def _refuse_if_placed(turn: Turn, identity: str) -> None:
     seat = turn.view.seat_of(identity)
-    if seat is not None and seat.state is not SeatState.LOCKED:
+    if seat is not None:
         raise Refused(
             "already_seated", f"{identity!r} has seat {seat.index}.", rule="R30", index=seat.index
         )
@@ -256,4 +244,11 @@ def _missing(turn: Turn, wanted: int) -> Request:
                 handled_by=past.by,
                 outcome=past.outcome,
             )
+    if wanted < turn.state.next_id and not _is_pending(turn, wanted):
+        raise Refused("already_handled", f"{wanted} was handled long ago.", rule="R31")
     raise Refused("request_not_found", f"Nothing with id {wanted} is pending.", rule="R31")
+
+
+def _is_pending(turn: Turn, wanted: int) -> bool:
+    """Pending in either direction: an invite is no request, though it is not handled."""
+    return wanted in turn.state.pending or any(one.id == wanted for one in turn.view.invites)

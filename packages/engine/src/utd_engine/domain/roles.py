@@ -49,7 +49,7 @@ NEEDS: Final[dict[type[Order], str]] = {
     c.EndRoom: "room.end",
     c.ChangePolicy: "room.settings",
     c.ChangeSettings: "room.settings",
-    c.SetRole: OWN_ACT,
+    c.SetRole: "members.role",
     c.TransferHost: "members.role",
     c.Kick: "members.kick",
     c.AskMute: "members.mute",
@@ -76,9 +76,11 @@ def capabilities(view: RoomView, role: Role) -> frozenset[str]:
 
 def may(view: RoomView, actor: Actor, capability: str) -> bool:
     """Whether the actor has the capability; the app's backend and the engine have all."""
-    if actor.kind != "user" or actor.identity is None:
+    if actor.kind != "user":
         return True
-    return capability in capabilities(view, view.role_of(actor.identity))
+    return actor.identity is not None and capability in capabilities(
+        view, view.role_of(actor.identity)
+    )
 
 
 def authorize(turn: Turn, command: Order) -> None:
@@ -96,9 +98,22 @@ def authorize(turn: Turn, command: Order) -> None:
             "kicked", "You left this room or were put out of it.", rule="R42", hint="Join again."
         )
     needed = NEEDS.get(type(command), SERVER_ONLY)
-    if needed == OWN_ACT or (needed != SERVER_ONLY and may(turn.view, turn.actor, needed)):
+    if (
+        needed == OWN_ACT
+        or steps_down(turn, command)
+        or (needed != SERVER_ONLY and may(turn.view, turn.actor, needed))
+    ):
         return
     _refuse(turn, needed)
+
+
+def steps_down(turn: Turn, command: Order) -> bool:
+    """Whether somebody gives up their own role, which needs no capability (rule R4)."""
+    return (
+        isinstance(command, c.SetRole)
+        and command.role is Role.AUDIENCE
+        and command.identity == turn.actor.identity
+    )
 
 
 def is_stale(turn: Turn) -> bool:
@@ -132,15 +147,19 @@ def outranks(turn: Turn, identity: str) -> None:
     Raises:
         Refused: `not_allowed`.
     """
-    actor = turn.actor
-    if actor.kind != "user" or actor.identity is None or actor.identity == identity:
-        return
-    mine, theirs = turn.view.role_of(actor.identity), turn.view.role_of(identity)
-    if mine is Role.HOST or mine.rank > theirs.rank:
+    if is_above(turn, identity) or turn.actor.identity == identity:
         return
     raise Refused(
         "not_allowed",
-        f"{identity!r} is {theirs}, you are {mine}: nobody acts on an equal or higher role.",
+        f"{identity!r} is {turn.view.role_of(identity)}: nobody acts on an equal or higher role.",
         rule="R4",
         hint="Ask the host.",
     )
+
+
+def is_above(turn: Turn, identity: str) -> bool:
+    """Whether the actor's role is above theirs; a backend's and the engine's always is."""
+    if turn.actor.kind != "user":
+        return True
+    mine = turn.view.role_of(turn.actor.identity or "")
+    return mine.rank > turn.view.role_of(identity).rank

@@ -1,9 +1,9 @@
 """A room's life: opening, joining, settings, end (rules R1, R2, R6 and R8)."""
 
-from utd_engine.domain import hosts
+from utd_engine.domain import hosts, presence
 from utd_engine.domain.orders import Join
 from utd_engine.domain.refusal import Refused
-from utd_engine.domain.state import Fact, OccupancyNoted, Readmitted, Watched
+from utd_engine.domain.state import Fact, OccupancyNoted, Readmitted, is_evicted
 from utd_engine.domain.turn import Turn
 from utd_protocol import commands as c
 from utd_protocol import events as ev
@@ -11,11 +11,10 @@ from utd_protocol.policy import patched
 
 
 def join(turn: Turn, order: Join) -> list[Fact]:
-    """Somebody was admitted. A claim gives no role: the owner of a hostless room gets it back (R2)."""
+    """Somebody was admitted. A claim gives no role; the owner of a hostless room has it (R2)."""
     facts: list[Fact] = []
     identity = order.identity
-    past = turn.state.evicted.get(identity)
-    if past is not None and not past.readmitted:
+    if is_evicted(turn.state, identity):
         facts.append(Readmitted(identity=identity))
     if turn.view.host is None and identity == turn.view.owner:
         facts += hosts.to(turn, identity)
@@ -28,7 +27,7 @@ def end(turn: Turn, command: c.EndRoom) -> list[Fact]:
 
 
 def change_policy(turn: Turn, command: c.ChangePolicy) -> list[Fact]:
-    """Replace the fields that are named; running deadlines stay as they are."""
+    """Replace the fields that are named. Running deadlines stay, but a lonely person's begins."""
     view = turn.view
     if command.if_version is not None and command.if_version != view.policy_version:
         raise Refused(
@@ -41,7 +40,12 @@ def change_policy(turn: Turn, command: c.ChangePolicy) -> list[Fact]:
     if policy == view.policy:
         return []
     version = view.policy_version + 1
-    return [ev.RoomPolicyChanged(at=turn.now, by=turn.by, policy=policy, version=version)]
+    facts: list[Fact] = [
+        ev.RoomPolicyChanged(at=turn.now, by=turn.by, policy=policy, version=version)
+    ]
+    if policy.solo_s != view.policy.solo_s and turn.state.occupancy == 1:
+        facts.append(presence.noted(turn, 1, policy))
+    return facts
 
 
 def change_settings(turn: Turn, command: c.ChangeSettings) -> list[Fact]:
@@ -58,7 +62,7 @@ def opened(turn: Turn) -> list[Fact]:
         OccupancyNoted(count=None, empty_at=turn.after(view.policy.empty_before_first_join_s))
     ]
     if view.host is not None:
-        facts.append(Watched(identity=view.host, away_at=turn.after(view.policy.seat_hold_s)))
+        facts += turn.watch(view.host)
     return facts
 
 

@@ -1,14 +1,14 @@
 """Seats: who may sit where, and what happens to those who sit there (rules R11 to R18).
 
-Start reading here. Every function takes a turn and a command and returns facts, or refuses; nothing is
-changed in place. One seat per identity, one identity per seat, always.
+Start reading here. Every function takes a turn and a command and returns facts, or refuses;
+nothing is changed in place. One seat per identity, one identity per seat, always.
 """
 
 from collections.abc import Iterable
 
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.roles import may, outranks
-from utd_engine.domain.state import Fact, Watched, pending_of
+from utd_engine.domain.state import Fact, pending_of
 from utd_engine.domain.turn import Preset, Turn
 from utd_protocol import commands as c
 from utd_protocol import events as ev
@@ -19,14 +19,14 @@ DEFAULT_SEATS = 8
 
 
 def take(turn: Turn, command: c.TakeSeat) -> list[Fact]:
-    """Sit down, or resume one's held seat (rule R13)."""
-    identity = _self(turn)
+    """Sit down, or resume one's held seat (rule R13). On the seat of an invite it accepts that."""
+    identity = turn.person()
     own = turn.view.seat_of(identity)
     index = command.index
     if own is not None and index in {None, own.index}:
         return resume(turn, own) if own.state is SeatState.HELD else []
     if index is None:
-        _refuse_by_mode(turn, identity)
+        _refuse_by_mode(turn)
         return sit(turn, identity, lowest_free(turn, identity))
     seat = seat_at(turn, index)
     if own is not None:
@@ -38,19 +38,23 @@ def take(turn: Turn, command: c.TakeSeat) -> list[Fact]:
             index=own.index,
         )
     refuse_unless_open(turn, seat, identity)
-    _refuse_by_mode(turn, identity, seat)
-    return sit(turn, identity, index)
+    offer = next((one for one in _invites_to(turn, seat) if one.identity == identity), None)
+    if offer is None:
+        _refuse_by_mode(turn)
+        return sit(turn, identity, index)
+    accepted = ev.InviteAccepted(at=turn.now, by=turn.by, id=offer.id)
+    return [accepted, *sit(turn, identity, index, settled=offer.id)]
 
 
 def leave(turn: Turn, command: c.LeaveSeat) -> list[Fact]:
     """Stand up; not seated is fine (rule R14)."""
     del command
-    return vacate(turn, _self(turn), "left")
+    return vacate(turn, turn.person(), "left")
 
 
 def move(turn: Turn, command: c.MoveSeat) -> list[Fact]:
     """Change to a free seat in one event, so that the right has no gap (rule R14)."""
-    identity = _self(turn)
+    identity = turn.person()
     own = turn.view.seat_of(identity)
     target = seat_at(turn, command.index)
     if own is None or own.state is SeatState.HELD:
@@ -98,15 +102,22 @@ def configure(turn: Turn, command: c.ConfigureSeats) -> list[Fact]:
     preset = preset_of(turn, command.mode_id)
     count = command.count or (preset.count if preset else len(view.seats))
     mode = command.mode or (preset.mode if preset else view.seat_mode)
-    facts = _evict(turn, view.seats[count:], allowed=command.evict)
+    facts = _evict(turn, view.seats[count:], allowed=command.evict, rule="R12")
     mode_id = command.mode_id if command.mode_id is not None else view.mode_id
     if (count, mode, mode_id) != (len(view.seats), view.seat_mode, view.mode_id):
         facts.append(
             ev.SeatsConfigured(at=turn.now, by=turn.by, count=count, mode=mode, mode_id=mode_id)
         )
-    for index, role in (preset.reserved if preset else {}).items():
-        kept = view.seats[index].reserved_role if index < len(view.seats) else None
-        if index < count and kept is not role:
+    return facts + (_reserve_as(turn, preset, count) if preset else [])
+
+
+def _reserve_as(turn: Turn, preset: Preset, count: int) -> list[Fact]:
+    """The reservations for roles become the preset's; those for persons stay where it has none."""
+    facts: list[Fact] = []
+    for index in range(count):
+        kept = turn.view.seats[index].reserved_role if index < len(turn.view.seats) else None
+        role = preset.reserved.get(index)
+        if kept is not role:
             facts.append(ev.SeatReserved(at=turn.now, by=turn.by, index=index, role=role))
     return facts
 
@@ -114,7 +125,7 @@ def configure(turn: Turn, command: c.ConfigureSeats) -> list[Fact]:
 def lock(turn: Turn, command: c.LockSeats) -> list[Fact]:
     """Close seats; an occupied one needs `evict` (rule R15)."""
     seats = [seat for seat in _chosen(turn, command.indices) if seat.state is not SeatState.LOCKED]
-    facts = _evict(turn, seats, allowed=command.evict)
+    facts = _evict(turn, seats, allowed=command.evict, rule="R15")
     if seats:
         indices = tuple(seat.index for seat in seats)
         facts.append(ev.SeatsLocked(at=turn.now, by=turn.by, indices=indices))
@@ -155,10 +166,8 @@ def remove(turn: Turn, command: c.RemoveFromSeat) -> list[Fact]:
         raise Refused(
             "invalid_request", "Give either 'index' or 'identity'.", rule="R17", field="index"
         )
-    if command.index is not None:
-        seat = seat_at(turn, command.index)
-    else:
-        seat = turn.view.seat_of(command.identity or "")
+    by_name = turn.view.seat_of(command.identity or "")
+    seat = by_name if command.index is None else seat_at(turn, command.index)
     if seat is None or seat.identity is None:
         return []
     outranks(turn, seat.identity)
@@ -203,24 +212,20 @@ def reserve(turn: Turn, command: c.ReserveSeat) -> list[Fact]:
 
 def sit(turn: Turn, identity: Identity, index: int, *, settled: int | None = None) -> list[Fact]:
     """Somebody gets a seat: what they asked for or were offered is moot (rules R13a and R30)."""
-    facts: list[Fact] = [ev.SeatTaken(at=turn.now, by=turn.by, index=index, identity=identity)]
-    known = turn.state.presence.get(identity)
-    if known is None or not (known.present or known.awaited):
-        away_at = turn.after(turn.view.policy.seat_hold_s)
-        facts.append(Watched(identity=identity, away_at=away_at))
-    return facts + drop_pending(turn, identity, Target.SEAT, but=settled)
+    taken = ev.SeatTaken(at=turn.now, by=turn.by, index=index, identity=identity)
+    moot = drop_pending(turn, identity, Target.SEAT, but=settled)
+    return [taken, *turn.watch(identity), *moot]
 
 
 def resume(turn: Turn, seat: Seat) -> list[Fact]:
-    """The holder of a held seat acts: the seat is theirs again, and they must appear in time."""
+    """The holder of a held seat acts: the seat is theirs again, and they must appear in time.
+
+    They count as away until LiveKit reports them.
+    """
     if seat.identity is None:
         return []
-    identity = seat.identity
-    return [
-        ev.MemberPresent(at=turn.now, identity=identity),
-        ev.SeatResumed(at=turn.now, by=turn.by, index=seat.index, identity=identity),
-        Watched(identity=identity, away_at=turn.after(turn.view.policy.seat_hold_s)),
-    ]
+    resumed = ev.SeatResumed(at=turn.now, by=turn.by, index=seat.index, identity=seat.identity)
+    return [resumed, *turn.watch(seat.identity)]
 
 
 def vacate(turn: Turn, identity: str, reason: str) -> list[Fact]:
@@ -273,9 +278,14 @@ def lowest_free(turn: Turn, identity: str) -> int:
         Refused: `no_free_seat`.
     """
     for seat in turn.view.seats:
-        if seat.state is SeatState.FREE and _open_to(turn, seat, identity):
+        if is_open(turn, seat, identity):
             return seat.index
-    raise Refused("no_free_seat", "No seat is free for you.", rule="R13")
+    raise Refused("no_free_seat", f"No seat is free for {identity!r}.", rule="R13")
+
+
+def is_open(turn: Turn, seat: Seat, identity: str) -> bool:
+    """Whether somebody could sit there now, whatever the mode asks of them."""
+    return seat.state is SeatState.FREE and _is_kept_for(turn, seat, identity)
 
 
 def refuse_unless_open(turn: Turn, seat: Seat, identity: str) -> None:
@@ -319,20 +329,9 @@ def preset_of(turn: Turn, mode_id: str | None) -> Preset | None:
     return preset
 
 
-def invites_for_seat(turn: Turn, index: int) -> Iterable[Request]:
+def _invites_to(turn: Turn, seat: Seat) -> Iterable[Request]:
     """Pending invites that keep this seat for their invitees (rule R20)."""
-    return (invite for invite in turn.view.invites if invite.index == index)
-
-
-def _self(turn: Turn) -> Identity:
-    if turn.actor.identity is None:
-        raise Refused(
-            "invalid_request",
-            "Nobody is named who could sit.",
-            hint="Act for a user with X-Act-As, or assign the seat.",
-            field="X-Act-As",
-        )
-    return turn.actor.identity
+    return (invite for invite in turn.view.invites if invite.index == seat.index)
 
 
 def _chosen(turn: Turn, indices: tuple[int, ...] | str) -> list[Seat]:
@@ -341,7 +340,7 @@ def _chosen(turn: Turn, indices: tuple[int, ...] | str) -> list[Seat]:
     return [seat_at(turn, index) for index in dict.fromkeys(indices)]
 
 
-def _evict(turn: Turn, seats: Iterable[Seat], *, allowed: bool) -> list[Fact]:
+def _evict(turn: Turn, seats: Iterable[Seat], *, allowed: bool, rule: str) -> list[Fact]:
     facts: list[Fact] = []
     for seat in seats:
         if seat.identity is None:
@@ -350,7 +349,7 @@ def _evict(turn: Turn, seats: Iterable[Seat], *, allowed: bool) -> list[Fact]:
             raise Refused(
                 "seat_occupied",
                 f"{seat.identity!r} has seat {seat.index}.",
-                rule="R15",
+                rule=rule,
                 hint="Pass evict=true to put them back among the listeners.",
                 index=seat.index,
             )
@@ -359,8 +358,9 @@ def _evict(turn: Turn, seats: Iterable[Seat], *, allowed: bool) -> list[Fact]:
     return facts
 
 
-def _open_to(turn: Turn, seat: Seat, identity: str) -> bool:
-    if any(invite.identity != identity for invite in invites_for_seat(turn, seat.index)):
+def _is_kept_for(turn: Turn, seat: Seat, identity: str) -> bool:
+    """Kept for them, or for nobody: reservations and invites keep seats (rules R17 and R20)."""
+    if any(invite.identity != identity for invite in _invites_to(turn, seat)):
         return False
     if seat.reserved_for is not None:
         return seat.reserved_for == identity
@@ -370,7 +370,7 @@ def _open_to(turn: Turn, seat: Seat, identity: str) -> bool:
 
 
 def _refuse_reserved(turn: Turn, seat: Seat, identity: str) -> None:
-    if not _open_to(turn, seat, identity):
+    if not _is_kept_for(turn, seat, identity):
         raise Refused(
             "seat_reserved",
             f"Seat {seat.index} is reserved for somebody else.",
@@ -379,13 +379,9 @@ def _refuse_reserved(turn: Turn, seat: Seat, identity: str) -> None:
         )
 
 
-def _refuse_by_mode(turn: Turn, identity: str, seat: Seat | None = None) -> None:
+def _refuse_by_mode(turn: Turn) -> None:
     mode = turn.view.seat_mode
     if mode is SeatMode.FREE or may(turn.view, turn.actor, "seats.manage"):
-        return
-    if seat is not None and identity in {
-        invite.identity for invite in invites_for_seat(turn, seat.index)
-    }:
         return
     if mode is SeatMode.REQUEST:
         raise Refused(

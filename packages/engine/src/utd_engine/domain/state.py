@@ -1,7 +1,7 @@
 """Everything a room remembers: the public view, and what only the engine knows beside it.
 
-Facts move it. Public facts are the events of the room's log; private ones are folded into the snapshot
-and never logged. `apply` is total and pure.
+Facts move it. Public facts are the events of the room's log; private ones are folded into the
+snapshot and never logged. `apply` is total and pure.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,9 @@ from utd_protocol.views import Request, RoomView
 
 HANDLED_KEPT: Final = 100
 EVICTION_KEPT: Final = timedelta(minutes=61)
-"""A little longer than a user token lives, so that no token from before a kick outlives its memory."""
+"""A little longer than a user token lives: no token from before a kick outlives its memory."""
+EVICTED_KEPT: Final = 500
+"""However many leave within that time, the state stays small; the latest are remembered."""
 
 
 class Presence(Struct, frozen=True, kw_only=True):
@@ -44,13 +46,17 @@ class Handled(Struct, frozen=True, kw_only=True):
 
 
 class Evicted(Struct, frozen=True, kw_only=True):
-    """Somebody who left or had to go. Whoever is there under the name is put out, until readmitted."""
+    """Somebody who left or had to go. Who is there under the name is put out, until readmitted."""
 
     at: datetime
     count: int = 1
-    """How often; a token knows the count it was made at, so an older one is worth nothing."""
+    """Which eviction of the room it was. A token knows the count it was made at, so an older one
+    is worth nothing; counting the room's keeps it growing when a person's past is forgotten."""
     readmitted: bool = False
     """They joined again in the meantime, with a new token."""
+    kicked: bool = False
+    """Put out by somebody, not gone by their own will."""
+    reason: str = ""
 
 
 class RoomState(Struct, frozen=True, kw_only=True):
@@ -63,6 +69,8 @@ class RoomState(Struct, frozen=True, kw_only=True):
     next_id: int = 1
     presence: dict[str, Presence] = {}
     evicted: dict[str, Evicted] = {}
+    """The latest last."""
+    evictions: int = 0
     occupancy: int | None = None
     """People present, as far as it matters: 0, 1 or 2 (= more); None before the first join."""
     empty_at: datetime | None = None
@@ -112,6 +120,8 @@ class Eviction(_Private, frozen=True, kw_only=True, tag="eviction"):
 
     identity: Identity
     at: datetime
+    kicked: bool = False
+    reason: str = ""
 
 
 class Readmitted(_Private, frozen=True, kw_only=True, tag="readmitted"):
@@ -202,9 +212,15 @@ def apply_all(state: RoomState, facts: Iterable[Fact]) -> RoomState:
 
 
 def generation(state: RoomState, identity: str) -> int:
-    """How often this identity has left or been put out; a token carries the number of its day."""
+    """The last time this identity left or was put out; a token carries the number of its day."""
     past = state.evicted.get(identity)
     return past.count if past is not None else 0
+
+
+def is_evicted(state: RoomState, identity: str) -> bool:
+    """Whether somebody left or was put out, and has not joined again."""
+    past = state.evicted.get(identity)
+    return past is not None and not past.readmitted
 
 
 def watched(state: RoomState) -> frozenset[str]:
@@ -248,11 +264,17 @@ def _apply_presence(
 
 def _apply_eviction(state: RoomState, fact: Eviction | Readmitted) -> RoomState:
     match fact:
-        case Eviction(identity=identity, at=at):
-            oldest = at - EVICTION_KEPT
-            kept = {who: past for who, past in state.evicted.items() if past.at > oldest}
-            again = Evicted(at=at, count=generation(state, identity) + 1)
-            return structs.replace(state, evicted={**kept, identity: again})
+        case Eviction(identity=identity, at=at, kicked=kicked, reason=reason):
+            count = state.evictions + 1
+            kept = {
+                who: past
+                for who, past in state.evicted.items()
+                if who != identity
+                and past.at > at - EVICTION_KEPT
+                and past.count > count - EVICTED_KEPT
+            }
+            again = Evicted(at=at, count=count, kicked=kicked, reason=reason)
+            return structs.replace(state, evicted={**kept, identity: again}, evictions=count)
         case Readmitted(identity=identity):
             past = state.evicted.get(identity)
             if past is None:
@@ -263,6 +285,8 @@ def _apply_eviction(state: RoomState, fact: Eviction | Readmitted) -> RoomState:
 
 def _apply_event(state: RoomState, event: ev.RoomEvent) -> RoomState:
     state = structs.replace(state, view=apply_view(state.view, event))
+    if isinstance(event, ev.RoomEnded):
+        return structs.replace(state, pending={})
     if isinstance(event, ev.RequestCreated | ev.InviteCreated):
         return structs.replace(state, next_id=max(state.next_id, event.id + 1))
     if isinstance(event, ev.REQUEST_SETTLED + ev.INVITE_SETTLED):

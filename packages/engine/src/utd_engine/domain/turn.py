@@ -6,7 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from utd_engine.domain.state import RoomState
+from utd_engine.domain.refusal import Refused
+from utd_engine.domain.state import RoomState, Watched
 from utd_protocol.types import Identity, Role, SeatCount, SeatMode
 from utd_protocol.views import RoomView
 
@@ -54,6 +55,31 @@ class Turn(Struct, frozen=True, kw_only=True):
     def by(self) -> Identity | None:
         """Whom the events name as their author."""
         return self.actor.identity
+
+    def person(self) -> Identity:
+        """The person whom the command is about when it names nobody.
+
+        Raises:
+            Refused: `invalid_request`, when a backend acts for no user.
+        """
+        if self.actor.identity is None:
+            raise Refused(
+                "invalid_request",
+                "The command is about whoever gives it, and nobody is named.",
+                hint="Act for a user with X-Act-As.",
+                field="X-Act-As",
+            )
+        return self.actor.identity
+
+    def watch(self, identity: Identity) -> list[Watched]:
+        """Who is not known to be there gets the time of a held seat to appear (rule R13a).
+
+        The clock of a fresh loss runs on: it is the shorter one.
+        """
+        known = self.state.presence.get(identity)
+        if known is not None and not (known.awaited or known.declared):
+            return []
+        return [Watched(identity=identity, away_at=self.after(self.view.policy.seat_hold_s))]
 
     def after(self, seconds: float) -> datetime:
         """A moment this many seconds from now."""

@@ -1,1 +1,1 @@
-
+"""What comes in from LiveKit by itself."""

@@ -1,0 +1,61 @@
+"""Rate limits: the generic cell rate algorithm, one number a key, exact at every boundary."""
+
+from collections import OrderedDict
+from typing import Final, NamedTuple
+
+from utd_engine.app.ports import Clock
+from utd_engine.domain.refusal import Refused
+
+KEPT: Final = 100_000
+
+
+class Rate(NamedTuple):
+    """So many a second on average, and so many at once."""
+
+    per_second: float
+    burst: int
+
+
+class Left(NamedTuple):
+    """What is left after a request was let through."""
+
+    limit: int
+    remaining: int
+    reset_s: float
+    """Seconds until the whole burst is free again."""
+
+
+class Limiter:
+    """One tier. A rate of 0 a second means no limit."""
+
+    def __init__(self, tier: str, rate: Rate, clock: Clock) -> None:
+        self.tier = tier
+        self._clock = clock
+        self._burst = rate.burst
+        self._gap = 1.0 / rate.per_second if rate.per_second else 0.0
+        self._until: OrderedDict[str, float] = OrderedDict()
+
+    def take(self, key: str) -> Left:
+        """Let one request through.
+
+        Raises:
+            Refused: `rate_limited`, with the seconds until the next one is let through.
+        """
+        if not self._gap:
+            return Left(0, 0, 0.0)
+        now = self._clock.monotonic()
+        until = max(self._until.get(key, 0.0), now) + self._gap
+        ahead = until - now
+        longest = self._gap * self._burst
+        if ahead > longest + 1e-9:
+            raise Refused(
+                "rate_limited",
+                f"Too many requests ({self.tier}).",
+                hint="Wait for 'retry_after' seconds.",
+                retry_after=round(ahead - longest, 3),
+            )
+        self._until[key] = until
+        self._until.move_to_end(key)
+        if len(self._until) > KEPT:
+            self._until.popitem(last=False)
+        return Left(self._burst, int((longest - ahead) / self._gap), round(ahead, 3))

@@ -1,0 +1,238 @@
+"""Credentials of people: the engine's own user tokens, and identity tokens of an app's backend.
+
+Each purpose has a key of its own, derived from the master secret, and a `typ` of its own: a LiveKit
+token, which its client can read and LiveKit renews, never opens this door.
+"""
+
+import hashlib
+import hmac
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple, cast
+
+import jwt
+import msgspec
+from msgspec import Struct
+
+from utd_engine.app.jwt import Signer
+from utd_engine.app.ports import Clock
+from utd_engine.domain.refusal import Refused
+
+USER_TOKEN_TYP: Final = "utd-user+jwt"  # noqa: S105 the name of a kind of token
+USER_TOKEN_TTL: Final = timedelta(hours=1)
+IDENTITY_TOKEN_LONGEST_S: Final = 3600
+MAX_TOKEN_CHARS: Final = 4096
+LEEWAY_S: Final = 10
+ISSUER: Final = "utd"
+SEEN_TOKENS: Final = 20_000
+MASTER_SECRET_BYTES: Final = 32
+
+
+class Place(Struct, frozen=True, omit_defaults=True):
+    """The opening of a room that a bearer is good for."""
+
+    id: str
+    type: str
+    name: str
+    generation: int = 0
+    """How often the identity had been put out when the token was made."""
+
+
+class UserClaims(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a user token proves: an identity and a device in one app, perhaps in one room."""
+
+    iss: str
+    aud: str
+    """The app's id."""
+    sub: str
+    """The identity."""
+    nbf: int
+    exp: int
+    device: str
+    name: str = ""
+    room: Place | None = None
+
+
+class IdentityClaims(Struct, frozen=True, kw_only=True):
+    """What an app's backend says of one of its users."""
+
+    sub: str
+    exp: int
+    name: str | None = None
+    hosts: tuple[str, ...] = ()
+    """Rooms that they may open as host, such as `audio_room:lobby`."""
+
+
+class Bearer(NamedTuple):
+    """A user token as its owner gets it."""
+
+    token: str
+    expires_at: datetime
+
+
+class UserTokens:
+    """Makes and reads user tokens. The newest master secret signs, all of them verify."""
+
+    def __init__(self, master_secrets: Sequence[bytes], clock: Clock) -> None:
+        keys = [derive(secret, "user-token") for secret in master_secrets]
+        self._keys = {_kid(key): key for key in keys}
+        self._signer = Signer(keys[0], typ=USER_TOKEN_TYP, kid=_kid(keys[0]))
+        self._clock = clock
+        self._seen: OrderedDict[bytes, UserClaims] = OrderedDict()
+
+    def mint(
+        self, app: str, identity: str, device: str, *, name: str = "", room: Place | None = None
+    ) -> Bearer:
+        """A token for an hour."""
+        now = self._clock.now()
+        expires_at = now + USER_TOKEN_TTL
+        claims = UserClaims(
+            iss=ISSUER,
+            aud=app,
+            sub=identity,
+            nbf=int(now.timestamp()),
+            exp=int(expires_at.timestamp()),
+            device=device,
+            name=name,
+            room=room,
+        )
+        return Bearer(self._signer.sign(msgspec.to_builtins(claims)), expires_at)
+
+    def read(self, token: str) -> UserClaims:
+        """The claims of a valid token; a token that was read before costs one hash.
+
+        Raises:
+            Refused: `token_expired`, or `token_invalid` for everything else, without a difference.
+        """
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        claims = self._seen.get(digest)
+        if claims is None:
+            claims = self._verify(token)
+            self._seen[digest] = claims
+            if len(self._seen) > SEEN_TOKENS:
+                self._seen.popitem(last=False)
+        if claims.exp + LEEWAY_S <= self._clock.now().timestamp():
+            self._seen.pop(digest, None)
+            raise _expired()
+        return claims
+
+    def _verify(self, token: str) -> UserClaims:
+        payload = _verified(token, self._keys, typ=USER_TOKEN_TYP, now=self._clock.now())
+        try:
+            claims = msgspec.convert(payload, UserClaims)
+        except msgspec.ValidationError as error:
+            raise _invalid() from error
+        if claims.iss != ISSUER:
+            raise _invalid()
+        return claims
+
+
+class IdentityTokens:
+    """Reads what an app's backend signed with the app's identity secret."""
+
+    def __init__(self, master_secrets: Sequence[bytes], clock: Clock) -> None:
+        self._masters = master_secrets
+        self._clock = clock
+
+    def secret(self, app: str) -> str:
+        """The secret with which this app signs, as its backend gets it."""
+        return _identity_secret(self._masters[0], app)
+
+    def read(self, app: str, token: str) -> IdentityClaims:
+        """The claims of a valid identity token for this app.
+
+        Raises:
+            Refused: `token_expired` or `token_invalid`.
+        """
+        now = self._clock.now()
+        for master in self._masters:
+            keys = {None: _identity_secret(master, app).encode()}
+            try:
+                payload = _verified(token, keys, typ=None, now=now, audience=app)
+            except Refused as refusal:
+                if refusal.code == "token_expired" or master is self._masters[-1]:
+                    raise
+                continue
+            return _identity_claims(payload, now)
+        raise _invalid()
+
+
+def derive(master: bytes, purpose: str, *parts: str) -> bytes:
+    """A key for one purpose; it tells nothing of the master or of other keys."""
+    return hmac.digest(master, "\x1f".join((purpose, *parts)).encode(), "sha256")
+
+
+def _identity_secret(master: bytes, app: str) -> str:
+    return "idt_" + derive(master, "identity-token", app, "1").hex()
+
+
+def _kid(key: bytes) -> str:
+    return hashlib.sha256(b"kid" + key).hexdigest()[:8]
+
+
+def _identity_claims(payload: dict[str, Any], now: datetime) -> IdentityClaims:
+    try:
+        claims = msgspec.convert(payload, IdentityClaims)
+    except msgspec.ValidationError as error:
+        raise _invalid() from error
+    if claims.exp - now.timestamp() > IDENTITY_TOKEN_LONGEST_S + LEEWAY_S:
+        raise _invalid("An identity token lives an hour at most: make 'exp' earlier.")
+    return claims
+
+
+def _verified(
+    token: str,
+    keys: dict[Any, bytes],
+    *,
+    typ: str | None,
+    now: datetime,
+    audience: str | None = None,
+) -> dict[str, Any]:
+    """The payload of a token of one fixed algorithm whose key is known; times by our own clock."""
+    if len(token) > MAX_TOKEN_CHARS:
+        raise _invalid()
+    try:
+        header = jwt.get_unverified_header(token)
+        if header.get("alg") != "HS256" or (typ is not None and header.get("typ") != typ):
+            raise _invalid()
+        key = keys.get(header.get("kid") if typ is not None else None)
+        if key is None:
+            raise _invalid()
+        payload: dict[str, Any] = jwt.decode(  # pyright: ignore[reportUnknownMemberType]
+            token,
+            key,
+            algorithms=["HS256"],
+            audience=audience,
+            options={
+                "require": ["exp", "aud", "sub"],
+                "verify_aud": audience is not None,
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+                "enforce_minimum_key_length": True,
+            },
+        )
+    except (jwt.InvalidTokenError, UnicodeEncodeError, TypeError) as error:
+        raise _invalid() from error
+    _check_times(payload, now.timestamp())
+    return payload
+
+
+def _check_times(payload: dict[str, Any], now: float) -> None:
+    expires, begins = payload.get("exp"), payload.get("nbf", 0)
+    for value in (expires, begins):
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise _invalid()
+    if begins - LEEWAY_S > now:
+        raise _invalid()
+    if cast("float", expires) + LEEWAY_S <= now:
+        raise _expired()
+
+
+def _invalid(detail: str = "The token was refused.") -> Refused:
+    return Refused("token_invalid", detail, hint="Get a new token and try again.")
+
+
+def _expired() -> Refused:
+    return Refused("token_expired", "The token has expired.", hint="Get a new token and try again.")

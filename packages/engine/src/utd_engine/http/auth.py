@@ -1,0 +1,122 @@
+"""Who is calling: an app's secret key, a user's bearer, or an app's publishable key."""
+
+from typing import Final
+
+from utd_engine.app.apps import Apps, Tenant
+from utd_engine.app.limits import Limiter
+from utd_engine.app.tokens import UserClaims, UserTokens
+from utd_engine.domain.refusal import Refused
+from utd_engine.domain.turn import SERVER, Actor
+from utd_engine.http.call import Call
+from utd_protocol.types import Identity, check_identity
+
+_BEARER: Final = "bearer "
+_SECRET: Final = "sk_"  # noqa: S105 how such keys begin
+
+
+class Authenticator:
+    """Fills in tenant, actor and claims of a call, or refuses it."""
+
+    def __init__(self, apps: Apps, tokens: UserTokens, failures: Limiter) -> None:
+        self._apps = apps
+        self._tokens = tokens
+        self._failures = failures
+
+    async def app_key(self, call: Call) -> None:
+        """The publishable key of an app, or its secret key.
+
+        Raises:
+            Refused: `unauthenticated`, `token_invalid` or `rate_limited`.
+        """
+        if await self._by_secret(call):
+            return
+        app_id, key = call.header(b"x-app-id"), call.header(b"x-app-key")
+        if not app_id or not key:
+            raise Refused(
+                "unauthenticated",
+                "X-App-Id and X-App-Key are missing.",
+                hint="Send the app's id and its publishable key (pk_…) with every request.",
+            )
+        try:
+            call.tenant = await self._apps.by_publishable(app_id, key)
+        except Refused:
+            self._failures.take(call.remote)
+            raise
+
+    async def bearer(self, call: Call) -> None:
+        """A user's bearer or the app's secret key.
+
+        Raises:
+            Refused: `unauthenticated`, `token_invalid`, `token_expired` or `rate_limited`.
+        """
+        if await self._by_secret(call):
+            return
+        token = _bearer_token(call)
+        if token is None:
+            raise Refused(
+                "unauthenticated",
+                "The bearer is missing.",
+                hint="Send 'Authorization: Bearer …' with the user token of a join or a session.",
+            )
+        try:
+            claims = self._tokens.read(token)
+            call.tenant = await self._tenant(call, claims)
+        except Refused:
+            self._failures.take(call.remote)
+            raise
+        call.claims = claims
+        generation = claims.room.generation if claims.room else None
+        identity = Identity(claims.sub)
+        call.actor = Actor(kind="user", identity=identity, generation=generation)
+
+    async def secret(self, call: Call) -> None:
+        """The app's secret key and nothing less.
+
+        Raises:
+            Refused: `app_key_only` for a user, else as `bearer`.
+        """
+        if await self._by_secret(call):
+            return
+        if _bearer_token(call) is None and call.header(b"x-app-key") is None:
+            raise Refused(
+                "unauthenticated", "The secret key is missing.", hint="Send 'Bearer sk_…'."
+            )
+        raise Refused(
+            "app_key_only", "Only the app's backend may do this.", hint="Use the secret key (sk_…)."
+        )
+
+    async def _tenant(self, call: Call, claims: UserClaims) -> Tenant:
+        tenant = await self._apps.get(claims.aud)
+        if tenant is None or call.header(b"x-app-id") not in {None, claims.aud}:
+            raise Refused("token_invalid", "The token was refused.", hint="Get a new token.")
+        return tenant
+
+    async def _by_secret(self, call: Call) -> bool:
+        token = _bearer_token(call)
+        if token is None or not token.startswith(_SECRET):
+            return False
+        try:
+            call.tenant = await self._apps.by_secret(token)
+        except Refused:
+            self._failures.take(call.remote)
+            raise
+        call.actor = _acting_as(call)
+        return True
+
+
+def _acting_as(call: Call) -> Actor:
+    raw = call.headers.get(b"x-act-as")
+    if raw is None:
+        return SERVER
+    try:
+        identity = check_identity(raw.decode("utf-8"), field="X-Act-As")
+    except ValueError as error:
+        raise Refused("invalid_request", str(error), field="X-Act-As") from error
+    return Actor(kind="user", identity=identity)
+
+
+def _bearer_token(call: Call) -> str | None:
+    header = call.header(b"authorization")
+    if header is None or not header.lower().startswith(_BEARER):
+        return None
+    return header[len(_BEARER) :].strip()

@@ -1,0 +1,96 @@
+"""OpenAPI 3.1 from the rows of the route table and the structs of the protocol."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from utd_engine.http.routes import Row
+from utd_protocol.errors import CODES, Problem
+
+_REFERENCE: Final = "#/components/schemas/{name}"
+_SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
+    "app_key": [{"appId": [], "appKey": []}, {"secretKey": []}],
+    "bearer": [{"userToken": []}, {"secretKey": []}],
+    "secret": [{"secretKey": []}],
+}
+_SCHEMES: Final = {
+    "appId": {"type": "apiKey", "in": "header", "name": "X-App-Id"},
+    "appKey": {"type": "apiKey", "in": "header", "name": "X-App-Key"},
+    "userToken": {"type": "http", "scheme": "bearer", "bearerFormat": "utd-user+jwt"},
+    "secretKey": {"type": "http", "scheme": "bearer", "description": "The app's sk_… key."},
+}
+_QUERY: Final[dict[str, dict[str, Any]]] = {
+    "after": {"type": "integer", "minimum": 0},
+    "limit": {"type": "integer", "minimum": 1},
+    "cursor": {"type": "string"},
+    "role": {"type": "string", "enum": ["host", "admin", "audience"]},
+    "type": {"type": "string"},
+    "dry_run": {"type": "boolean"},
+}
+
+
+def openapi(rows: Sequence[Row]) -> bytes:
+    """The document."""
+    kinds: list[Any] = (
+        [row.answer for row in rows] + [row.body for row in rows if row.body] + [Problem]
+    )
+    _, components = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
+    paths: dict[str, Any] = {}
+    for row in rows:
+        paths.setdefault(row.path, {})[row.method.lower()] = _operation(row)
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "utd engine",
+            "version": "1",
+            "description": "Live voice and video sessions on LiveKit. Every refusal is a Problem "
+            "whose code is one of: " + ", ".join(CODES) + ".",
+        },
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": _SCHEMES},
+    }
+    return msgspec.json.encode(document, order="sorted")
+
+
+def _operation(row: Row) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": row.summary,
+        "operationId": _operation_id(row),
+        "security": _SECURITY[row.who],
+        "parameters": _parameters(row),
+        "responses": {
+            "200": _content("The answer.", _schema(row.answer)),
+            "default": _content("A refusal.", _schema(Problem), "application/problem+json"),
+        },
+    }
+    if row.needs:
+        operation["x-capability"] = row.needs
+    if row.body is not None:
+        schema = _schema(row.body)
+        operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def _parameters(row: Row) -> list[dict[str, Any]]:
+    path = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", row.path)
+    ]
+    query = [{"name": name, "in": "query", "schema": _QUERY[name]} for name in row.query]
+    return path + query
+
+
+def _content(text: str, schema: dict[str, Any], kind: str = "application/json") -> dict[str, Any]:
+    return {"description": text, "content": {kind: {"schema": schema}}}
+
+
+def _schema(kind: object) -> dict[str, Any]:
+    (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REFERENCE)
+    return schema
+
+
+def _operation_id(row: Row) -> str:
+    words = re.findall(r"\w+", row.path.removeprefix("/api/v1"))
+    return "_".join([row.method.lower(), *words])

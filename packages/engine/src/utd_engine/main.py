@@ -1,0 +1,322 @@
+"""The composition root: the only place that joins the edges to the adapters."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import structlog
+import uvicorn
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from utd_engine import config as cfg
+from utd_engine.app.admission import Admission
+from utd_engine.app.apps import Apps
+from utd_engine.app.bans import Bans
+from utd_engine.app.commits import Commit
+from utd_engine.app.entrance import Entrance
+from utd_engine.app.limits import Limiter, Rate
+from utd_engine.app.locating import Locator
+from utd_engine.app.ports import Clock, Ids, MediaGateway, Store, WebhookReader
+from utd_engine.app.presence import Presence
+from utd_engine.app.rights import Rights
+from utd_engine.app.rooms import Rooms
+from utd_engine.app.snapshots import Snapshots
+from utd_engine.app.tokens import IdentityTokens, UserTokens
+from utd_engine.background import Background
+from utd_engine.config import Config, ConfigError
+from utd_engine.hooks.livekit import LiveKitHooks
+from utd_engine.http.admin import AdminAPI, Probes, admin_app
+from utd_engine.http.auth import Authenticator
+from utd_engine.http.handlers import Services
+from utd_engine.http.metrics import http_observer
+from utd_engine.http.server import public_app
+from utd_engine.loops.relay import Relay
+from utd_engine.loops.sweep import Sweep
+from utd_engine.loops.timers import Timers
+from utd_engine.loops.trim import Trim
+from utd_engine.media.livekit import LiveKitGateway
+from utd_engine.media.tokens import ApiKey
+from utd_engine.media.webhooks import make_reader
+from utd_engine.metrics import Metrics
+from utd_engine.store.sqlite import SqliteStore
+from utd_engine.system import SystemClock, SystemIds
+
+HOOK_PATH: Final = "/hooks/livekit"
+DRAIN_S: Final = 5
+KEEP_ALIVE_S: Final = 65
+BACKLOG: Final = 2048
+_log: Final = structlog.get_logger("utd.engine")
+
+
+class Adapters(NamedTuple):
+    """The world around the services; tests give other ones."""
+
+    store: Store
+    media: MediaGateway
+    webhooks: WebhookReader
+    clock: Clock
+    ids: Ids
+    metrics: Metrics
+
+
+class Engine(NamedTuple):
+    """A built engine: what its ports serve, and its services for those who embed it."""
+
+    public: ASGIApp
+    admin: ASGIApp
+    services: Services
+    identities: IdentityTokens
+    presence: Presence
+    sweep: Sweep
+    relay: Relay
+    probes: Probes
+    hooks: LiveKitHooks
+    background: Background
+    metrics: Metrics
+
+
+@asynccontextmanager
+async def adapters(config: Config) -> AsyncGenerator[Adapters]:
+    """The real ones: SQLite and LiveKit."""
+    clock, metrics = SystemClock(), Metrics()
+    store = await SqliteStore.open(Path(config.store.path), on_commit=metrics.committed)
+    key = ApiKey(config.livekit.api_key, config.livekit.api_secret)
+    media = LiveKitGateway(
+        config.livekit.url,
+        key,
+        clock,
+        api_url=cfg.api_url(config.livekit),
+        observe=metrics.sfu_call,
+    )
+    reader = make_reader({key.key: key.secret}, clock)
+    try:
+        yield Adapters(store, media, reader, clock, SystemIds(), metrics)
+    finally:
+        await media.aclose()
+        await store.aclose()
+
+
+@asynccontextmanager
+async def build(config: Config, world: Adapters | None = None) -> AsyncGenerator[Engine]:
+    """Everything wired and every loop running, until the block ends.
+
+    Raises:
+        StoreUnavailable: the database cannot be opened.
+        SchemaError: it has a schema that this engine does not know.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        if world is None:
+            world = await stack.enter_async_context(adapters(config))
+        background = await stack.enter_async_context(Background())
+        engine = _wire(config, world, background)
+        await _start(engine, world)
+        yield engine
+
+
+def _wire(config: Config, world: Adapters, background: Background) -> Engine:
+    store, media, webhooks, clock, ids, metrics = world
+    snapshots = Snapshots(store)
+    rooms = Rooms(store, snapshots, clock)
+    rights = Rights(snapshots, media, background)
+    presence = Presence(store, snapshots, rooms, rights, media, clock)
+    relay = Relay(store, snapshots, media, clock, ids, background)
+    timers = Timers(store, snapshots, rooms, clock)
+    sweep = Sweep(store, presence, media, clock, background)
+    bans = Bans(store, clock)
+    masters = [secret.encode() for secret in config.security.master_secrets]
+    tokens, identities = UserTokens(masters, clock), IdentityTokens(masters, clock)
+    admission = Admission(store, snapshots, rooms, presence, media, tokens, bans, clock, ids)
+    for follower in (relay.committed, timers.committed, sweep.committed, bans.committed):
+        rooms.follow(follower)
+    rooms.follow(lambda commit: _count(metrics, commit))
+    rooms.settle_with(rights.settle)
+    rights.on_failure = sweep.failed
+    rights.before_end = relay.flush
+    presence.metadata_of = relay.window
+    presence.on_recreated = sweep.missing
+    presence.on_counted = relay.audience
+    relay.on_missing = sweep.missing
+    sweep.on_repairs = metrics.reconciled
+    sweep.on_forgotten = admission.forget_all_media
+    admission.on_expected = sweep.expect
+    limits = config.limits
+    services = Services(
+        apps=Apps(store, clock, ids),
+        rooms=rooms,
+        admission=admission,
+        entrance=Entrance(identities, tokens, bans, clock, ids),
+        locator=Locator(snapshots, admission),
+        store=store,
+        clock=clock,
+        writes=Limiter("writes", Rate(limits.writes_per_second, limits.writes_burst), clock),
+        mints=Limiter("tokens", Rate(limits.mints_per_second, limits.mints_burst), clock),
+    )
+    failures = Rate(limits.failures_per_second, limits.failures_burst)
+    authenticator = Authenticator(services.apps, tokens, Limiter("failures", failures, clock))
+    hooks = LiveKitHooks(webhooks, presence, sweep.hint, metrics.webhook, background)
+    probes = Probes(store, lambda: sweep.media_ok)
+    public = public_app(
+        services,
+        authenticator,
+        http_observer(metrics.registry),
+        new_id=ids.new,
+        origins=config.http.origins,
+        extra=[Route(HOOK_PATH, hooks, methods=["POST"])],
+    )
+    admin = admin_app(
+        AdminAPI(services.apps, identities),
+        config.admin.token,
+        probes,
+        metrics.registry,
+        ids.new,
+    )
+    background.create_task(timers.serve(), name="timers")
+    background.create_task(sweep.serve(), name="sweep")
+    background.create_task(Trim(store, clock, config.store.keep_days).serve(), name="trim")
+    return Engine(
+        public, admin, services, identities, presence, sweep, relay, probes, hooks, background,
+        metrics,
+    )  # fmt: skip
+
+
+async def _start(engine: Engine, world: Adapters) -> None:
+    """Rooms that were open before go on: their events are set again, and everybody is looked at."""
+    after = ""
+    while True:
+        rooms = await world.store.open_rooms(after=after, limit=1000)
+        for room in rooms:
+            engine.relay.nudge(room.key)
+        if len(rooms) < 1000:  # noqa: PLR2004 the page asked for
+            break
+        after = rooms[-1].key.id
+    engine.probes.is_started = True
+
+
+def _count(metrics: Metrics, commit: Commit) -> None:
+    for event in commit.events:
+        metrics.event(event.type)
+
+
+# --- serving --------------------------------------------------------------------------------------
+
+
+class Serving(NamedTuple):
+    """A running engine with its addresses."""
+
+    engine: Engine
+    base_url: str
+    admin_url: str
+
+
+@asynccontextmanager
+async def serving(config: Config, world: Adapters | None = None) -> AsyncGenerator[Serving]:
+    """The engine on its two ports until the block ends; then no request is cut off.
+
+    Raises:
+        ConfigError: a port is taken.
+        StoreUnavailable: the database cannot be opened.
+    """
+    with contextlib.ExitStack() as sockets:
+        public = sockets.enter_context(_listen("http", config.http.host, config.http.port))
+        admin = sockets.enter_context(_listen("admin", config.admin.host, config.admin.port))
+        async with build(config, world) as engine, _served(engine, public, admin):
+            base_url = config.http.public_url or _url(public)
+            yield Serving(engine, base_url, _url(admin))
+
+
+async def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT, or until a loop of the engine crashes."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    async with serving(config) as running:
+        _log.info("engine.ready", base_url=running.base_url, admin_url=running.admin_url)
+        stopped = asyncio.ensure_future(stop.wait())
+        crashed = running.engine.background.crashed
+        await asyncio.wait({stopped, crashed}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        running.engine.probes.is_draining = True
+        _log.info("engine.stopping")
+        if crashed.done():
+            crashed.result()
+
+
+@asynccontextmanager
+async def _served(
+    engine: Engine, public: socket.socket, admin: socket.socket
+) -> AsyncGenerator[None]:
+    servers = [_Server(_uvicorn(engine.public)), _Server(_uvicorn(engine.admin))]
+    running = [
+        asyncio.create_task(server.serve(sockets=[listener]), name="http")
+        for server, listener in zip(servers, (public, admin), strict=True)
+    ]
+    try:
+        for server in servers:
+            await server.ready.wait()
+        yield
+    finally:
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*running)
+
+
+class _Server(uvicorn.Server):
+    """Signals are ours, and readiness can be awaited."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave them alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say when requests are taken."""
+        await super().startup(sockets)
+        self.ready.set()
+
+
+def _uvicorn(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+        backlog=BACKLOG,
+    )
+
+
+def _listen(section: str, host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"{section}.port: cannot listen on {host}:{port} ({error.strerror}). "
+            "Stop what has it, or choose another port (0 takes any free one)."
+        ) from error
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,95 @@
+"""Time and randomness under the test's control."""
+
+import asyncio
+import heapq
+import itertools
+import random
+from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+START: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
+QUIET_ROUNDS: Final = 30
+"""So many turns of the loop let every chain of ready callbacks of this engine run out."""
+
+
+class FakeClock:
+    """Implements `Clock`: stands still until `advance` moves it, deadline by deadline."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._start = start
+        self._elapsed = 0.0
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def now(self) -> datetime:
+        """The present of this clock."""
+        return self._start + timedelta(milliseconds=round(self._elapsed * 1000))
+
+    def monotonic(self) -> float:
+        """Seconds that `advance` has moved it."""
+        return self._elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once the clock has been moved so far."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        await self._alarm(seconds)
+
+    async def within(self, seconds: float, work: Awaitable[T]) -> T:
+        """The result, or `TimeoutError` once the clock has been moved so far."""
+        task = asyncio.ensure_future(work)
+        alarm = self._alarm(seconds)
+        try:
+            await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise TimeoutError
+            return task.result()
+        finally:
+            alarm.cancel()
+            if not task.done():
+                task.cancel()
+
+    async def advance(self, seconds: float) -> None:
+        """Move on, waking every sleeper at its own moment, and let everything settle."""
+        until = self._elapsed + seconds
+        await self.settle()
+        while self._sleepers and self._sleepers[0][0] <= until + 1e-9:
+            at, _, alarm = heapq.heappop(self._sleepers)
+            if alarm.cancelled():
+                continue
+            self._elapsed = max(self._elapsed, at)
+            alarm.set_result(None)
+            await self.settle()
+        self._elapsed = until
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let everything that can run now run out."""
+        for _ in range(QUIET_ROUNDS):
+            await asyncio.sleep(0)
+
+    def _alarm(self, seconds: float) -> "asyncio.Future[None]":
+        alarm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (self._elapsed + max(seconds, 0.0), next(self._order), alarm)
+        heapq.heappush(self._sleepers, entry)
+        return alarm
+
+
+class FakeIds:
+    """Implements `Ids`: counted names and seeded jitter, so that a run repeats exactly."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._numbers = itertools.count(1)
+        self._random = random.Random(seed)  # noqa: S311 repeatable on purpose
+
+    def new(self, prefix: str) -> str:
+        """`rm_0000001`, and so on: as long as nothing guesses them, that is enough."""
+        return f"{prefix}_{next(self._numbers):024d}"
+
+    def jitter(self) -> float:
+        """The next number of the seed."""
+        return self._random.random()
