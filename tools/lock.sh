@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Write requirements/run.txt and dev.txt: every distribution pinned with hashes, no registry named.
+# Write requirements/{run,dev,uv}.txt: every distribution pinned with hashes, no registry named.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 common=(--universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate --no-header --quiet
@@ -7,3 +7,4 @@ common=(--universal --generate-hashes --python-version 3.11 --no-emit-index-url 
 .venv/bin/uv pip compile "${common[@]}" packages/*/pyproject.toml requirements/build.in -o requirements/run.txt "$@"
 .venv/bin/uv pip compile "${common[@]}" packages/*/pyproject.toml requirements/build.in requirements/dev.in \
   --extra postgres --extra redis -c requirements/run.txt -o requirements/dev.txt "$@"
+.venv/bin/uv pip compile "${common[@]}" requirements/uv.in -o requirements/uv.txt "$@"
