@@ -1,1 +1,169 @@
+"""Headless live voice and video sessions: rooms with seats, roles and moderation, on LiveKit.
 
+Everything is imported from here; the modules below are private. `utd_stream.testing` has fakes.
+"""
+
+from utd_protocol import events as events
+from utd_protocol.answers import BanRecord as BanRecord
+from utd_protocol.answers import Page as Page
+from utd_protocol.answers import Present as Present
+from utd_protocol.policy import Policy as Policy
+from utd_protocol.policy import PolicyPatch as PolicyPatch
+from utd_protocol.types import BanScope as BanScope
+from utd_protocol.types import Role as Role
+from utd_protocol.types import RoomState as RoomState
+from utd_protocol.types import SeatMode as SeatMode
+from utd_protocol.types import SeatState as SeatState
+from utd_protocol.types import Source as Source
+from utd_protocol.views import Member as Member
+from utd_protocol.views import Request as Request
+from utd_protocol.views import RoomView as RoomView
+from utd_protocol.views import Seat as Seat
+from utd_stream import _events as livekit_events
+from utd_stream._audio_room import UTDAudioRoomSession as UTDAudioRoomSession
+from utd_stream._client import IdentityToken as IdentityToken
+from utd_stream._client import UTDStreamClient as UTDStreamClient
+from utd_stream._connection import ConnectionQuality as ConnectionQuality
+from utd_stream._connection import DisconnectReason as DisconnectReason
+from utd_stream._connection import Permissions as Permissions
+from utd_stream._connection import UTDConnectionState as UTDConnectionState
+from utd_stream._devices import Microphone as Microphone
+from utd_stream._devices import Speakers as Speakers
+from utd_stream._errors import AuthRejected as AuthRejected
+from utd_stream._errors import Banned as Banned
+from utd_stream._errors import Closed as Closed
+from utd_stream._errors import ClosedByUs as ClosedByUs
+from utd_stream._errors import Conflict as Conflict
+from utd_stream._errors import ConnectError as ConnectError
+from utd_stream._errors import ConnectionLost as ConnectionLost
+from utd_stream._errors import DeviceFailed as DeviceFailed
+from utd_stream._errors import EngineError as EngineError
+from utd_stream._errors import Invalid as Invalid
+from utd_stream._errors import Kicked as Kicked
+from utd_stream._errors import Lagged as Lagged
+from utd_stream._errors import Limited as Limited
+from utd_stream._errors import MediaError as MediaError
+from utd_stream._errors import NotAllowed as NotAllowed
+from utd_stream._errors import NotAuthenticated as NotAuthenticated
+from utd_stream._errors import NotFound as NotFound
+from utd_stream._errors import PublishFailed as PublishFailed
+from utd_stream._errors import PublishNotAllowed as PublishNotAllowed
+from utd_stream._errors import Replaced as Replaced
+from utd_stream._errors import RequestRejected as RequestRejected
+from utd_stream._errors import RoomEnded as RoomEnded
+from utd_stream._errors import Unavailable as Unavailable
+from utd_stream._errors import Unreachable as Unreachable
+from utd_stream._errors import UTDStreamException as UTDStreamException
+from utd_stream._errors import VersionMismatch as VersionMismatch
+from utd_stream._events import LiveKitEvent as LiveKitEvent
+from utd_stream._events import RawEvent as RawEvent
+from utd_stream._exports import show_as_ours as _show_as_ours
+from utd_stream._image import ImageFile as ImageFile
+from utd_stream._media import AudioFrame as AudioFrame
+from utd_stream._media import AudioInput as AudioInput
+from utd_stream._media import MediaInputs as MediaInputs
+from utd_stream._media import Push as Push
+from utd_stream._media import Tone as Tone
+from utd_stream._models import Invite as Invite
+from utd_stream._models import UTDCall as UTDCall
+from utd_stream._models import UTDCallStatus as UTDCallStatus
+from utd_stream._models import UTDStageMember as UTDStageMember
+from utd_stream._models import UTDStreamType as UTDStreamType
+from utd_stream._models import UTDTokenResponse as UTDTokenResponse
+from utd_stream._observable import Observable as Observable
+from utd_stream._participants import RemoteParticipant as RemoteParticipant
+from utd_stream._participants import TrackInfo as TrackInfo
+from utd_stream._room import UTDRoom as UTDRoom
+from utd_stream._session import UTDSession as UTDSession
+from utd_stream._updates import Resynced as Resynced
+from utd_stream._updates import Update as Update
+from utd_stream._updates import Updates as Updates
+from utd_stream._video import PushVideo as PushVideo
+from utd_stream._video import TestPattern as TestPattern
+from utd_stream._video import VideoFrame as VideoFrame
+from utd_stream._video import VideoInput as VideoInput
+from utd_stream._wav import WavFile as WavFile
+
+__all__ = [
+    "AudioFrame",
+    "AudioInput",
+    "AuthRejected",
+    "BanRecord",
+    "BanScope",
+    "Banned",
+    "Closed",
+    "ClosedByUs",
+    "Conflict",
+    "ConnectError",
+    "ConnectionLost",
+    "ConnectionQuality",
+    "DeviceFailed",
+    "DisconnectReason",
+    "EngineError",
+    "IdentityToken",
+    "ImageFile",
+    "Invalid",
+    "Invite",
+    "Kicked",
+    "Lagged",
+    "Limited",
+    "LiveKitEvent",
+    "MediaError",
+    "MediaInputs",
+    "Member",
+    "Microphone",
+    "NotAllowed",
+    "NotAuthenticated",
+    "NotFound",
+    "Observable",
+    "Page",
+    "Permissions",
+    "Policy",
+    "PolicyPatch",
+    "Present",
+    "PublishFailed",
+    "PublishNotAllowed",
+    "Push",
+    "PushVideo",
+    "RawEvent",
+    "RemoteParticipant",
+    "Replaced",
+    "Request",
+    "RequestRejected",
+    "Resynced",
+    "Role",
+    "RoomEnded",
+    "RoomState",
+    "RoomView",
+    "Seat",
+    "SeatMode",
+    "SeatState",
+    "Source",
+    "Speakers",
+    "TestPattern",
+    "Tone",
+    "TrackInfo",
+    "UTDAudioRoomSession",
+    "UTDCall",
+    "UTDCallStatus",
+    "UTDConnectionState",
+    "UTDRoom",
+    "UTDSession",
+    "UTDStageMember",
+    "UTDStreamClient",
+    "UTDStreamException",
+    "UTDStreamType",
+    "UTDTokenResponse",
+    "Unavailable",
+    "Unreachable",
+    "Update",
+    "Updates",
+    "VersionMismatch",
+    "VideoFrame",
+    "VideoInput",
+    "WavFile",
+    "events",
+    "livekit_events",
+]
+
+_show_as_ours(globals(), __all__)

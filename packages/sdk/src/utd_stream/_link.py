@@ -44,7 +44,10 @@ class Sent(Protocol[P_contra]):
         ...
 
     async def write(self, frame: P_contra) -> None:
-        """Send one frame; waits while enough is queued."""
+        """Send one frame; sound waits while enough is queued, which keeps its time.
+
+        `ClosedByUs` after `aclose`, so that whoever carries frames stops.
+        """
         ...
 
     async def aclose(self) -> None:
@@ -166,23 +169,39 @@ class Link(Protocol):
         ...
 
     def participants(self) -> tuple[RemoteParticipant, ...]:
-        """The others, in order of joining."""
+        """The others, in the order in which this side learned of them."""
         ...
 
     async def connect(self, url: str, token: str) -> None:
-        """Join. Cancelling is safe: the attempt is abandoned and closed when it resolves."""
+        """Join; `Connected` and `RoomMetadataChanged` have been told when this returns.
+
+        Cancelling is safe: the attempt is abandoned and closed when it resolves.
+
+        Raises:
+            Unreachable: nobody answered, or no media came through, within `connect_timeout`.
+            AuthRejected: the token was refused.
+            ConnectError: the room is missing (`code` is `room_missing`) or would not take one
+                more (`join_refused`).
+        """
         ...
 
     async def disconnect(self) -> None:
-        """Leave; idempotent, bounded."""
+        """Leave, tell `Disconnected` if nobody did, and free everything. Idempotent, bounded.
+
+        A `connect` that is under way raises `ClosedByUs`.
+        """
         ...
 
     async def publish_audio(self, source: Source, *, preconnect: bool) -> Sent[AudioFrame]:
-        """Publish a sound track; the caller has checked the right."""
+        """Publish a sound track; the caller has checked the right.
+
+        `PublishFailed` when the server refuses or does not answer in time. Cancelling is safe:
+        what is published nevertheless is unpublished at once.
+        """
         ...
 
     async def publish_video(self, source: Source, width: int, height: int) -> Sent[VideoFrame]:
-        """Publish a picture track; the caller has checked the right."""
+        """Publish a picture track; as `publish_audio`."""
         ...
 
     def receive_audio(
@@ -223,9 +242,10 @@ class Link(Protocol):
 class Abandoned:
     """Owns what could not be cancelled: attempts to connect that nobody waits for any more."""
 
-    def __init__(self) -> None:
-        """Start with nothing owned."""
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self, parent: "Abandoned | None" = None) -> None:
+        """Start with nothing owned; a parent owns what comes here too."""
+        self._parent = parent
+        self._tasks: set[asyncio.Task[object]] = set()
 
     def __len__(self) -> int:
         """How many are still open."""
@@ -233,15 +253,19 @@ class Abandoned:
 
     def adopt(self, ending: Coroutine[object, object, None]) -> None:
         """Run `ending` to its end, however long that takes."""
-        task = asyncio.get_running_loop().create_task(ending, name="utd-abandoned-connect")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._own(asyncio.get_running_loop().create_task(ending, name="utd-abandoned-connect"))
 
     async def wait(self, timeout: float = ABANDONED_FOR) -> bool:  # noqa: ASYNC109 a stated bound
         """Wait until all are closed, at most `timeout` seconds; says whether they are."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout)
         return not self._tasks
+
+    def _own(self, task: asyncio.Task[object]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self._parent is not None:
+            self._parent._own(task)  # noqa: SLF001 of the same class
 
 
 class OpenLink(Protocol):

@@ -1,0 +1,277 @@
+"""The way in: credentials, one HTTP pool, and the sessions that are made of them."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Final, Self, TypeAlias, TypeVar
+
+from msgspec import structs
+
+from utd_protocol.answers import SessionAnswer, SessionRequest, TokenRequest
+from utd_protocol.policy import PolicyPatch
+from utd_protocol.types import Role, RoomType, SeatMode
+from utd_stream._audio_room import UTDAudioRoomSession
+from utd_stream._backoff import Jitter, even_jitter
+from utd_stream._bearer import Bearer
+from utd_stream._door import Door
+from utd_stream._errors import ClosedByUs
+from utd_stream._http import DEADLINE, EngineHTTP, decode, write
+from utd_stream._link import ABANDONED_FOR, Abandoned, OpenLink
+from utd_stream._media import MediaInputs
+from utd_stream._models import UTDStreamType, UTDTokenResponse
+from utd_stream._room import UTDRoom
+from utd_stream._session import UTDSession
+
+IdentityToken: TypeAlias = str | Callable[[], Awaitable[str]]
+"""A token of the app's backend that says who the user is, or what fetches a new one."""
+
+S = TypeVar("S", bound=UTDSession)
+
+RECONNECT_FOR: Final = 60.0
+_LOCAL_ENGINE: Final = "http://127.0.0.1:8080"
+
+
+class UTDStreamClient:
+    """The entry: one for each signed-in user, shared by all their sessions.
+
+    The reference's `UTDStreamClient`. Made without a running loop. As `async with` it disposes
+    the sessions that are still there when the block ends; `dispose` alone leaves them be.
+    """
+
+    def __init__(  # noqa: PLR0913 all are named
+        self,
+        *,
+        app_id: str,
+        app_key: str,
+        base_url: str | None = None,
+        token_base_url: str | None = None,
+        identity_token: IdentityToken | None = None,
+        media: MediaInputs | None = None,
+        timeout: float = DEADLINE,
+        reconnect_for: float = RECONNECT_FOR,
+        roaming: bool = False,
+        single_peer_connection: bool | None = None,
+        open_link: OpenLink | None = None,
+        jitter: Jitter = even_jitter,
+    ) -> None:
+        """Keep the options; nothing is opened yet.
+
+        Args:
+            app_id: the app.
+            app_key: its publishable key (`pk_…`).
+            base_url: where the engine answers; `$UTD_BASE_URL`, or the local engine, by default.
+            token_base_url: where tokens are made, when that is another address.
+            identity_token: who the user is, signed by the app's backend, or an async function
+                that fetches such a token. Apps in development need none.
+            media: microphone and camera of all sessions; silent and dark by default.
+            timeout: seconds for each call, with all its retries, and for joining LiveKit.
+            reconnect_for: seconds for which a session tries to come back when LiveKit gave up.
+            roaming: for devices that change networks; see `UTDRoom`.
+            single_peer_connection: see `UTDRoom`.
+            open_link: makes LiveKit connections; a fake of `utd_stream.testing` in tests.
+            jitter: the chance in delays between retries.
+
+        Raises:
+            ValueError: an address is not an absolute http(s) URL.
+        """
+        base_url = base_url or os.environ.get("UTD_BASE_URL") or _LOCAL_ENGINE
+        self._http = EngineHTTP(
+            app_id=app_id,
+            app_key=app_key,
+            base_url=base_url,
+            token_base_url=token_base_url,
+            timeout=timeout,
+            jitter=jitter,
+        )
+        self._identity_token = identity_token
+        self._reconnect_for = reconnect_for
+        self._jitter = jitter
+        self._abandoned = Abandoned()
+        self._device_id = uuid.uuid4().hex
+        self._identity: str | None = None
+        self._bearer: Bearer | None = None
+        self._sessions: set[UTDSession] = set()
+
+        def make_room() -> UTDRoom:
+            return UTDRoom(
+                roaming=roaming,
+                single_peer_connection=single_peer_connection,
+                timeout=timeout,
+                media=media,
+                open_link=open_link,
+                abandoned=self._abandoned,
+            )
+
+        self._make_room = make_room
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await asyncio.gather(*(session.dispose() for session in self._sessions))
+        finally:
+            await self.dispose()
+
+    @property
+    def identity(self) -> str | None:
+        """Who joined or authenticated last, None before. The reference's `identity`."""
+        return self._identity
+
+    @property
+    def sessions(self) -> tuple[UTDSession, ...]:
+        """The sessions that are not disposed."""
+        return tuple(self._sessions)
+
+    async def authenticate(
+        self, *, identity: str, name: str | None = None, device_id: str | None = None
+    ) -> str:
+        """Get a bearer that belongs to no room. The reference's `authenticate`.
+
+        Args:
+            identity: who, in the app's words, 1 to 256 bytes.
+            name: for display.
+            device_id: this installation; one for the life of the client by default.
+
+        Returns:
+            The user token. A secret.
+
+        Raises:
+            ValueError: sessions of another identity are still there.
+            AuthRejected: the credentials were refused.
+            Banned: this identity may not use the app.
+            Unreachable: the engine did not answer in time. Cancelling is safe.
+        """
+        self._become(identity)
+        body = SessionRequest(
+            identity=identity,
+            name=name,
+            device_id=device_id or self._device_id,
+            identity_token=await self._fetch_identity_token(),
+        )
+        raw = await self._http.send(write("POST", "/auth/session", body, mints=True))
+        token = decode(raw, SessionAnswer).user_token
+        self._identity = identity
+        self._bearer = Bearer(self._http, token)
+        return token
+
+    async def join_audio_room(  # noqa: PLR0913 the reference's arguments, all named
+        self,
+        *,
+        identity: str,
+        room_name: str,
+        as_host: bool = False,
+        name: str | None = None,
+        device_id: str | None = None,
+        seat_count: int | None = None,
+        seat_mode: SeatMode | str | None = None,
+        mode_id: str | None = None,
+        policy: PolicyPatch | None = None,
+        metadata: str = "",
+    ) -> UTDAudioRoomSession:
+        """Join an audio room, and connect. The reference's `joinAudioRoom`.
+
+        Also usable as `async with await client.join_audio_room(…) as room:`. When it fails or is
+        cancelled, nothing of it stays behind on this side.
+
+        Args:
+            identity: who joins, in the app's words, 1 to 256 bytes.
+            room_name: the room's name, 1 to 128 bytes.
+            as_host: open the room if it is not, and own it. `session.role` tells what one got.
+            name: for display.
+            device_id: this installation; one for the life of the client by default.
+            seat_count: 1 to 64 seats, if this join opens the room; 8 by default.
+            seat_mode: `free`, `request` or `invite`, if this join opens the room.
+            mode_id: a preset of the app, if this join opens the room.
+            policy: rules of the room, if this join opens it; durations in seconds.
+            metadata: the room's own text, if this join opens it.
+
+        Returns:
+            The connected session, its view caught up with the engine's.
+
+        Raises:
+            ValueError: sessions of another identity are still there.
+            NotFound: nobody has opened a room of this name (`room_not_found`).
+            Banned: this identity may not come in.
+            AuthRejected: the credentials were refused.
+            Unreachable: the engine or LiveKit did not answer in time.
+        """
+        request = TokenRequest(
+            type=RoomType.AUDIO_ROOM,
+            room_name=room_name,
+            identity=identity,
+            role=Role.HOST if as_host else Role.AUDIENCE,
+            name=name,
+            device_id=device_id or self._device_id,
+            seat_count=seat_count,
+            seat_mode=None if seat_mode is None else SeatMode(seat_mode),
+            mode_id=mode_id,
+            policy=policy,
+            metadata=metadata,
+        )
+        return await self._join(request, UTDAudioRoomSession)
+
+    async def dispose(self) -> None:
+        """Free the HTTP pool; every later call raises `ClosedByUs`. The reference's `dispose`.
+
+        Sessions are disposed separately, and first: without the client they cannot tell the
+        engine that they leave. Idempotent. It waits for LiveKit connections that were given up
+        while they were being made, which end after 60 s at the latest.
+        """
+        await self._http.aclose()
+        await self._abandoned.wait(ABANDONED_FOR)
+
+    async def aclose(self) -> None:
+        """The same as `dispose`."""
+        await self.dispose()
+
+    async def _join(self, request: TokenRequest, kind: type[S]) -> S:
+        self._become(request.identity)
+
+        async def mint() -> UTDTokenResponse:
+            return await self._mint(request)
+
+        answer = await mint()
+        self._become(request.identity)
+        self._identity = request.identity
+        session = kind(self._door(request, mint), answer)
+        self._sessions.add(session)
+        try:
+            await session._enter(answer)  # noqa: SLF001 it is made for its client
+        except BaseException:
+            await session.dispose()
+            raise
+        return session
+
+    def _door(self, request: TokenRequest, mint: Callable[[], Awaitable[UTDTokenResponse]]) -> Door:
+        return Door(
+            http=self._http,
+            room=self._make_room(),
+            identity=request.identity,
+            type=UTDStreamType(request.type.value),
+            room_name=request.room_name,
+            mint=mint,
+            gone=self._sessions.discard,
+            reconnect_for=self._reconnect_for,
+            jitter=self._jitter,
+        )
+
+    async def _mint(self, request: TokenRequest) -> UTDTokenResponse:
+        body = structs.replace(request, identity_token=await self._fetch_identity_token())
+        raw = await self._http.send(write("POST", "/token", body, mints=True))
+        return decode(raw, UTDTokenResponse)
+
+    async def _fetch_identity_token(self) -> str | None:
+        token = self._identity_token
+        return await token() if callable(token) else token
+
+    def _become(self, identity: str) -> None:
+        if self._http.closed:
+            raise ClosedByUs("the client is closed: make a new UTDStreamClient")
+        if self._identity not in {None, identity} and self._sessions:
+            message = (
+                f"this client has sessions of {self._identity!r}: dispose them first, "
+                f"or make a second UTDStreamClient for {identity!r}"
+            )
+            raise ValueError(message)
