@@ -45,18 +45,16 @@ def declare_away(turn: Turn, identity: Identity) -> list[Fact]:
     if matters and not turn.view.member(identity).away:
         facts.append(ev.MemberAway(at=turn.now, identity=identity))
     if seat is not None and seat.state is SeatState.TAKEN:
-        facts += _unseated(turn, seat)
+        facts += _unseated(turn, identity, seat)
     return facts + (hosts.gone(turn) if identity == turn.view.host else [])
 
 
-def _unseated(turn: Turn, seat: Seat) -> list[Fact]:
+def _unseated(turn: Turn, identity: Identity, seat: Seat) -> list[Fact]:
     """A seat is held for who was there once; who never came had the time of a hold already."""
-    if seat.identity is None:
-        return []
-    if turn.state.presence[seat.identity].awaited:
-        return vacate(turn, seat.identity, "timeout")
+    if turn.state.presence[identity].awaited:
+        return vacate(turn, identity, "timeout")
     until = turn.after(turn.view.policy.seat_hold_s)
-    return [ev.SeatHeld(at=turn.now, index=seat.index, identity=seat.identity, until=until)]
+    return [ev.SeatHeld(at=turn.now, index=seat.index, identity=identity, until=until)]
 
 
 def give_up(turn: Turn, identity: Identity) -> list[Fact]:

@@ -24,7 +24,7 @@ def take(turn: Turn, command: c.TakeSeat) -> list[Fact]:
     own = turn.view.seat_of(identity)
     index = command.index
     if own is not None and index in {None, own.index}:
-        return resume(turn, own) if own.state is SeatState.HELD else []
+        return resume(turn, identity, own)
     if index is None:
         _refuse_by_mode(turn)
         return sit(turn, identity, lowest_free(turn, identity))
@@ -179,7 +179,7 @@ def assign(turn: Turn, command: c.AssignSeat) -> list[Fact]:
     identity = Identity(command.identity)
     own = turn.view.seat_of(identity)
     if own is not None and command.index in {None, own.index}:
-        return resume(turn, own) if own.state is SeatState.HELD else []
+        return resume(turn, identity, own)
     if own is not None:
         raise Refused(
             "already_seated", f"{identity!r} sits on seat {own.index}.", rule="R13", index=own.index
@@ -217,15 +217,15 @@ def sit(turn: Turn, identity: Identity, index: int, *, settled: int | None = Non
     return [taken, *turn.watch(identity), *moot]
 
 
-def resume(turn: Turn, seat: Seat) -> list[Fact]:
-    """The holder of a held seat acts: the seat is theirs again, and they must appear in time.
+def resume(turn: Turn, identity: Identity, seat: Seat) -> list[Fact]:
+    """A held seat is its holder's again when they act, and they must appear in time.
 
-    They count as away until LiveKit reports them.
+    They count as away until LiveKit reports them. A taken seat stays as it is.
     """
-    if seat.identity is None:
+    if seat.state is not SeatState.HELD:
         return []
-    resumed = ev.SeatResumed(at=turn.now, by=turn.by, index=seat.index, identity=seat.identity)
-    return [resumed, *turn.watch(seat.identity)]
+    resumed = ev.SeatResumed(at=turn.now, by=turn.by, index=seat.index, identity=identity)
+    return [resumed, *turn.watch(identity)]
 
 
 def vacate(turn: Turn, identity: str, reason: str) -> list[Fact]:
