@@ -10,6 +10,8 @@ from utd_protocol import events as ev
 from utd_protocol.policy import Policy
 from utd_protocol.types import (
     BanScope,
+    CallReason,
+    CallStatus,
     RequestsVisible,
     Role,
     RoomState,
@@ -71,11 +73,25 @@ _FIELDS: Final[dict[str, Strategy]] = {
     "role": st.sampled_from(Role),
     "scope": st.sampled_from(BanScope),
     "sources": st.lists(_sources, max_size=2).map(tuple),
+    "scheduled_at": st.none() | _times,
+    "with_video": st.booleans(),
+    "duration_s": st.floats(0, 10**6),
+    "call": st.none()
+    | st.builds(
+        ev.CallOffer,
+        callee=_people,
+        caller_name=_texts,
+        callee_name=_texts,
+        metadata=st.dictionaries(_texts, _texts, max_size=2),
+        rings_until=st.none() | _times,
+    ),
 }
 
 
 def _field(kind: type[Struct], name: str) -> Strategy:
-    """Two names mean a seat here and a word there."""
+    """Some names mean one thing here and another there."""
+    if kind is ev.CallEnded and name in {"status", "reason"}:
+        return st.sampled_from(CallStatus if name == "status" else CallReason)
     if name == "source":
         return _places if kind is ev.SeatMoved else _sources
     if name == "target":

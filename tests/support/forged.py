@@ -6,8 +6,11 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
+import jwt
+
 from utd_engine.app.tokens import LEEWAY_S, MAX_TOKEN_CHARS, USER_TOKEN_TYP, derive
 from utd_engine.media.memory import MEMORY_KEY
+from utd_engine.testing import EngineUnderTest
 from utd_engine.testing._engine import MASTER
 
 KEY = derive(MASTER.encode(), "user-token")
@@ -30,6 +33,14 @@ def opened(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and claims of a token, unverified."""
     header, claims, _ = (urlsafe_b64decode(one + "==") for one in token.split("."))
     return json.loads(header), json.loads(claims)
+
+
+def identity_token(engine: EngineUnderTest, identity: str, **changes: Any) -> str:
+    """What the app's backend would sign; a change to None leaves a claim out."""
+    now = int(engine.clock.now().timestamp())
+    claims = {"sub": identity, "aud": engine.app_id, "iat": now, "exp": now + 600} | changes
+    secret = engine.engine.identities.secret(engine.app_id)
+    return jwt.encode({key: value for key, value in claims.items() if value is not None}, secret)
 
 
 def forged(good: str) -> dict[str, str]:

@@ -84,7 +84,9 @@ class RtcParticipant:
             await self._changed.wait()
 
     async def leave(self) -> None:
+        """Disconnect. Sent out by the server, a room still has a task for a moment: wait for it."""
         await self._room.disconnect()
+        await self._room._task
 
     def _on_event(self, *_: Any) -> None:
         self._changed.set()

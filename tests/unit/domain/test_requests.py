@@ -67,7 +67,7 @@ def test_r19_requests_refused() -> None:
     assert room.refused("bob", c.CreateRequest(target=Target.STAGE)).code == "invalid_request"
     assert room.refused(SERVER_API, c.CreateRequest()).code == "invalid_request"
     calls = Room(room_type=RoomType.AUDIO_CALL, seats=0)
-    assert calls.refused("bob", c.CreateRequest()).code == "invalid_request"
+    assert calls.refused("bob", c.CreateRequest()).code == "invalid_state"
 
 
 # --- inviting (R20) -----------------------------------------------------------------------------

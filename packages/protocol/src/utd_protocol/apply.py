@@ -10,6 +10,8 @@ from typing import Final, TypeAlias
 from msgspec import structs
 
 from utd_protocol import events as ev
+from utd_protocol.calls import apply_call, opened_call
+from utd_protocol.stage import apply_stage, apply_stream, hand_over, opened_stage
 from utd_protocol.types import (
     MAX_SEATS,
     Direction,
@@ -44,6 +46,9 @@ def open_view(event: ev.RoomOpened) -> RoomView:
             Seat(index=index, reserved_role=event.reserved.get(index))
             for index in range(min(event.seat_count, MAX_SEATS))
         ),
+        stage=opened_stage(event),
+        scheduled_at=event.scheduled_at,
+        call=opened_call(event),
     )
 
 
@@ -174,10 +179,17 @@ def _apply_host(view: RoomView, event: AnyEvent) -> RoomView | None:
         case ev.HostTransferred(previous=previous, host=host):
             if host is not None:
                 view = _member(view, host, role=Role.AUDIENCE)
-            view = structs.replace(view, host=host, host_gone_until=None)
+            view = hand_over(structs.replace(view, host=host, host_gone_until=None), host)
             return view if previous is None else _forget_absence(view, previous)
         case _:
             return None
+
+
+def _apply_stage(view: RoomView, event: AnyEvent) -> RoomView | None:
+    after = apply_stage(view, event)
+    if after is not None and isinstance(event, ev.StageLeft):
+        return _forget_absence(after, event.identity)
+    return after
 
 
 def _apply_request(view: RoomView, event: AnyEvent) -> RoomView | None:
@@ -203,7 +215,7 @@ def _apply_request(view: RoomView, event: AnyEvent) -> RoomView | None:
 
 _FOLDERS: Final[tuple[Folder, ...]] = (
     _apply_seat, _apply_member, _apply_request, _apply_host,
-    _apply_mute, _apply_place, _apply_grid, _apply_room,
+    _apply_mute, _apply_place, _apply_grid, _apply_room, _apply_stage, apply_stream, apply_call,
 )  # fmt: skip
 """Each knows some types of events and says None to all others."""
 

@@ -263,6 +263,70 @@ class Unban(_OfSomebody, frozen=True, kw_only=True):
     scope: BanScope = BanScope.ROOM
 
 
+class GoLive(_Command, frozen=True, kw_only=True):
+    """Begin, or go on after a pause."""
+
+    with_video: bool = True
+
+
+class PauseStream(_Command, frozen=True, kw_only=True):
+    """Nobody publishes until it is resumed."""
+
+
+class ResumeStream(_Command, frozen=True, kw_only=True):
+    """Go on as before the pause."""
+
+
+class ScheduleStream(_Command, frozen=True, kw_only=True):
+    """Say when the stream is meant to begin; nothing opens by itself."""
+
+    at: datetime | None = None
+
+
+class InviteToStage(_OfSomebody, frozen=True, kw_only=True):
+    """Let somebody publish: at once, or when they accept, as the policy says."""
+
+    sources: Sources = ()
+
+
+class RemoveFromStage(_OfSomebody, frozen=True, kw_only=True):
+    """Back to viewer."""
+
+
+class LeaveStage(_Command, frozen=True, kw_only=True):
+    """Step down from the stage."""
+
+
+class SetStageSources(_OfSomebody, frozen=True, kw_only=True):
+    """What somebody on stage may publish."""
+
+    sources: Annotated[tuple[Source, ...], Meta(min_length=1, max_length=4)]
+
+
+class CallRinging(_Command, frozen=True, kw_only=True):
+    """This device of the callee rings."""
+
+
+class AcceptCall(_Command, frozen=True, kw_only=True):
+    """Answer on this device. One device wins."""
+
+
+class RejectCall(_Command, frozen=True, kw_only=True):
+    """Say no, for all devices."""
+
+
+class IgnoreCall(_Command, frozen=True, kw_only=True):
+    """Stop ringing on this device; nobody is told."""
+
+
+class BusyCall(_Command, frozen=True, kw_only=True):
+    """Say that one is busy."""
+
+
+class EndCall(_Command, frozen=True, kw_only=True):
+    """Hang up. On a finished call nothing happens."""
+
+
 SeatCommand: TypeAlias = (
     ConfigureSeats | TakeSeat | LeaveSeat | MoveSeat | SwapSeats | LockSeats | UnlockSeats
     | MuteSeat | UnmuteSeat | RemoveFromSeat | AssignSeat | ReserveSeat
@@ -274,6 +338,12 @@ RequestCommand: TypeAlias = (
 MemberCommand: TypeAlias = (
     SetRole | TransferHost | Kick | AskMute | HardMute | LiftMute | MuteAll | Ban | Unban
 )
+StreamCommand: TypeAlias = (
+    GoLive | PauseStream | ResumeStream | ScheduleStream
+    | InviteToStage | RemoveFromStage | LeaveStage | SetStageSources
+)  # fmt: skip
+CallCommand: TypeAlias = CallRinging | AcceptCall | RejectCall | IgnoreCall | BusyCall | EndCall
 RoomCommand: TypeAlias = (
-    SeatCommand | RequestCommand | MemberCommand | Leave | EndRoom | ChangePolicy | ChangeSettings
-)
+    SeatCommand | RequestCommand | MemberCommand | StreamCommand | CallCommand
+    | Leave | EndRoom | ChangePolicy | ChangeSettings
+)  # fmt: skip

@@ -5,13 +5,15 @@ the cursor.
 """
 
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
 from utd_protocol.policy import Policy
 from utd_protocol.types import (
     BanScope,
+    CallReason,
+    CallStatus,
     Identity,
     Role,
     RoomId,
@@ -32,6 +34,17 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="ty
     by: Identity | None = None
 
 
+class CallOffer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What opens a call: whom it rings, and for how long."""
+
+    callee: Identity
+    caller_name: str = ""
+    callee_name: str = ""
+    metadata: dict[str, Any] = {}
+    rings_until: datetime | None = None
+    """None: the callee was busy, and it never rang."""
+
+
 class RoomOpened(Event, frozen=True, kw_only=True, tag="room.opened"):
     """Always the first event of a log."""
 
@@ -47,6 +60,8 @@ class RoomOpened(Event, frozen=True, kw_only=True, tag="room.opened"):
     mode_id: str | None = None
     reserved: dict[int, Role] = {}
     metadata: str = ""
+    scheduled_at: datetime | None = None
+    call: CallOffer | None = None
 
 
 class RoomSettingsChanged(Event, frozen=True, kw_only=True, tag="room.settings_changed"):
@@ -295,6 +310,80 @@ class InviteExpired(_Settled, frozen=True, kw_only=True, tag="invite.expired"):
     """The invitee did not answer in time."""
 
 
+class StreamScheduled(Event, frozen=True, kw_only=True, tag="stream.scheduled"):
+    """When the stream is meant to begin; nothing opens by itself."""
+
+    scheduled_at: datetime | None = None
+
+
+class StreamLive(Event, frozen=True, kw_only=True, tag="stream.live"):
+    """Who is on stage may publish from now on."""
+
+    with_video: bool
+
+
+class StreamPaused(Event, frozen=True, kw_only=True, tag="stream.paused"):
+    """Nobody publishes until it is resumed."""
+
+
+class StreamResumed(Event, frozen=True, kw_only=True, tag="stream.resumed"):
+    """Who is on stage may publish again."""
+
+
+class StageJoined(Event, frozen=True, kw_only=True, tag="stage.joined"):
+    """Somebody has a place on the stage."""
+
+    identity: Identity
+    sources: tuple[Source, ...]
+
+
+class StageLeft(Event, frozen=True, kw_only=True, tag="stage.left"):
+    """Off the stage. Reasons: left, removed, timeout, kicked."""
+
+    identity: Identity
+    reason: str = "left"
+
+
+class StageHeld(Event, frozen=True, kw_only=True, tag="stage.held"):
+    """The member is away; the place waits until then."""
+
+    identity: Identity
+    until: datetime
+
+
+class StageResumed(Event, frozen=True, kw_only=True, tag="stage.resumed"):
+    """The member of a held place is back."""
+
+    identity: Identity
+
+
+class StageSourcesChanged(Event, frozen=True, kw_only=True, tag="stage.sources_changed"):
+    """What somebody on stage may publish."""
+
+    identity: Identity
+    sources: tuple[Source, ...]
+
+
+class CallRinging(Event, frozen=True, kw_only=True, tag="call.ringing"):
+    """A device of the callee rings."""
+
+
+class CallAccepted(Event, frozen=True, kw_only=True, tag="call.accepted"):
+    """A device of the callee has it."""
+
+
+class CallConnected(Event, frozen=True, kw_only=True, tag="call.connected"):
+    """Both parties are in the media room."""
+
+
+class CallEnded(Event, frozen=True, kw_only=True, tag="call.ended"):
+    """The record of the call's end; the end of its room follows."""
+
+    status: CallStatus
+    reason: CallReason
+    duration_s: float = 0.0
+
+
 class UnknownEvent(Struct, frozen=True, kw_only=True):
     """An event of a newer engine: known only by its place in the log."""
 
@@ -311,6 +400,9 @@ RoomEvent: TypeAlias = (
     | SeatsLocked | SeatsUnlocked | SeatMuted | SeatUnmuted | SeatReserved
     | RequestCreated | RequestApproved | RequestRejected | RequestCancelled | RequestExpired
     | InviteCreated | InviteAccepted | InviteDeclined | InviteCancelled | InviteExpired
+    | StreamScheduled | StreamLive | StreamPaused | StreamResumed
+    | StageJoined | StageLeft | StageHeld | StageResumed | StageSourcesChanged
+    | CallRinging | CallAccepted | CallConnected | CallEnded
 )  # fmt: skip
 
 REQUEST_SETTLED = (RequestApproved, RequestRejected, RequestCancelled, RequestExpired)

@@ -13,6 +13,7 @@ from utd_protocol.types import (
     Role,
     RoomType,
     Seconds,
+    StageInvites,
 )
 
 Limit = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -37,6 +38,10 @@ class Policy(Struct, frozen=True, kw_only=True):
     """0 means that invites never expire."""
     requests_visible: RequestsVisible = RequestsVisible.MODERATORS
     data: DataPolicy = DataPolicy.EVERYONE
+    stage_invites: StageInvites = StageInvites.GRANT
+    ring_timeout_s: Seconds = 45
+    connect_timeout_s: Seconds = 20
+    call_grace_s: Seconds = 20
     empty_before_first_join_s: Seconds = 300
     empty_after_last_leave_s: Seconds = 60
     solo_s: Seconds = 0
@@ -63,6 +68,10 @@ class PolicyPatch(
     invite_ttl_s: Seconds | None = None
     requests_visible: RequestsVisible | None = None
     data: DataPolicy | None = None
+    stage_invites: StageInvites | None = None
+    ring_timeout_s: Seconds | None = None
+    connect_timeout_s: Seconds | None = None
+    call_grace_s: Seconds | None = None
     empty_before_first_join_s: Seconds | None = None
     empty_after_last_leave_s: Seconds | None = None
     solo_s: Seconds | None = None

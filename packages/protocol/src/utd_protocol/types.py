@@ -92,6 +92,11 @@ class RoomType(StrEnum):
     VIDEO_CALL = "video_call"
     AGENT = "agent"
 
+    @property
+    def is_call(self) -> bool:
+        """Whether it has two parties and rings."""
+        return self in {RoomType.AUDIO_CALL, RoomType.VIDEO_CALL}
+
 
 class Role(StrEnum):
     """Who moderates. Publishing is never a role."""
@@ -140,6 +145,50 @@ class SeatMode(StrEnum):
     FREE = "free"
     REQUEST = "request"
     INVITE = "invite"
+
+
+class StageRole(StrEnum):
+    """What somebody is on the stage of a live stream."""
+
+    HOST = "host"
+    CO_HOST = "co_host"
+
+
+class StageInvites(StrEnum):
+    """Whether an invitation to the stage must be accepted."""
+
+    GRANT = "grant"
+    CONSENT = "consent"
+
+
+class CallStatus(StrEnum):
+    """Where a call is in its life; the last four are final."""
+
+    INITIATING = "initiating"
+    RINGING = "ringing"
+    ACTIVE = "active"
+    ENDED = "ended"
+    REJECTED = "rejected"
+    BUSY = "busy"
+    MISSED = "missed"
+
+
+class CallReason(StrEnum):
+    """Why a call ended."""
+
+    HANGUP = "hangup"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    NO_ANSWER = "no_answer"
+    OFFLINE = "offline"
+    BUSY = "busy"
+    ANSWERED_ELSEWHERE = "answered_elsewhere"
+    REJECTED_ELSEWHERE = "rejected_elsewhere"
+    IGNORED = "ignored"
+    CONNECTION_LOST = "connection_lost"
+    FAILED = "failed"
+    MAX_DURATION = "max_duration"
+    ENDED_BY_SERVER = "ended_by_server"
 
 
 class Target(StrEnum):

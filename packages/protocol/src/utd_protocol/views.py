@@ -4,11 +4,14 @@ The engine keeps it, sends it, and the SDK folds events over it with the same `a
 """
 
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
 from utd_protocol.policy import Policy
 from utd_protocol.types import (
+    CallReason,
+    CallStatus,
     Direction,
     Identity,
     Role,
@@ -19,6 +22,7 @@ from utd_protocol.types import (
     SeatMode,
     SeatState,
     Source,
+    StageRole,
     Target,
 )
 
@@ -67,6 +71,43 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: datetime | None = None
 
 
+class StageMember(Struct, frozen=True, kw_only=True):
+    """Somebody who may publish in a live stream while it is live."""
+
+    identity: Identity
+    role: StageRole = StageRole.CO_HOST
+    sources: tuple[Source, ...] = (Source.CAMERA, Source.MICROPHONE)
+    held_until: datetime | None = None
+    """When a disconnected member loses the place."""
+
+
+class CallView(Struct, frozen=True, kw_only=True):
+    """A call: two parties, where it is, and at last how it ended."""
+
+    status: CallStatus
+    caller: Identity
+    callee: Identity
+    caller_name: str = ""
+    callee_name: str = ""
+    metadata: dict[str, Any] = {}
+    created_at: datetime
+    rings_until: datetime | None = None
+    """When an unanswered call is missed."""
+    ringing_at: datetime | None = None
+    accepted_at: datetime | None = None
+    connected_at: datetime | None = None
+    """When both were in the media room."""
+    ended_at: datetime | None = None
+    reason: CallReason | None = None
+    ended_by: Identity | None = None
+    duration_s: float = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its status is final."""
+        return self.ended_at is not None
+
+
 class RoomView(Struct, frozen=True, kw_only=True):
     """A room as everybody in it sees it."""
 
@@ -91,6 +132,14 @@ class RoomView(Struct, frozen=True, kw_only=True):
     """Admins by seniority, and everybody with a mute or an absence."""
     requests: tuple[Request, ...] = ()
     invites: tuple[Request, ...] = ()
+    stage: tuple[StageMember, ...] = ()
+    """The host first, then co-hosts in the order they came."""
+    scheduled_at: datetime | None = None
+    call: CallView | None = None
+
+    def stage_member(self, identity: str) -> StageMember | None:
+        """What somebody is on the stage."""
+        return next((one for one in self.stage if one.identity == identity), None)
 
     def seat_of(self, identity: str) -> Seat | None:
         """The seat somebody sits on or holds."""

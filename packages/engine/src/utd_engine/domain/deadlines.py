@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-from utd_engine.domain import hosts, presence, requests, rooms, seats
+from utd_engine.domain import calls, hosts, presence, requests, rooms, seats, stage
 from utd_engine.domain.state import Fact, RoomState, apply_all, pending_of
 from utd_engine.domain.turn import ENGINE, Turn
 from utd_protocol.types import Identity
@@ -66,6 +66,10 @@ def _of_places(state: RoomState) -> Iterator[Deadline]:
         if seat.held_until is not None and seat.identity is not None:
             act = partial(seats.vacate, identity=seat.identity, reason="timeout")
             yield Deadline(seat.held_until, act)
+    for member in state.view.stage:
+        if member.held_until is not None:
+            act = partial(stage.off, member=member, reason="timeout")
+            yield Deadline(member.held_until, act)
     for request in (*state.pending.values(), *state.view.invites):
         if request.expires_at is not None:
             yield Deadline(request.expires_at, partial(requests.expire, request=request))
@@ -73,6 +77,10 @@ def _of_places(state: RoomState) -> Iterator[Deadline]:
 
 def _of_room(state: RoomState) -> Iterator[Deadline]:
     view = state.view
+    if view.call is not None:
+        for end in calls.deadlines(state):
+            yield Deadline(end.at, partial(calls.expire, deadline=end))
+        return
     if view.host_gone_until is not None:
         yield Deadline(view.host_gone_until, hosts.gone_for_good)
     if state.empty_at is not None:

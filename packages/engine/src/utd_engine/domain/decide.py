@@ -2,9 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from utd_engine.domain import deadlines, hosts, members, orders, presence, requests, rooms, seats
+from utd_engine.domain import (
+    calls,
+    deadlines,
+    hosts,
+    members,
+    orders,
+    presence,
+    requests,
+    rooms,
+    seats,
+    stage,
+    streams,
+)
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.roles import authorize
 from utd_engine.domain.state import Fact, RoomState
@@ -52,6 +64,20 @@ RULES: Final[dict[type[orders.Order], Rule]] = {
     c.MuteAll: members.mute_all,
     c.Ban: members.ban,
     c.Unban: members.unban,
+    c.GoLive: streams.go_live,
+    c.PauseStream: streams.pause,
+    c.ResumeStream: streams.resume,
+    c.ScheduleStream: streams.schedule,
+    c.InviteToStage: requests.invite_to_stage,
+    c.RemoveFromStage: stage.remove,
+    c.LeaveStage: stage.leave,
+    c.SetStageSources: stage.set_sources,
+    c.CallRinging: calls.ringing,
+    c.AcceptCall: calls.accept,
+    c.RejectCall: calls.reject,
+    c.IgnoreCall: calls.ignore,
+    c.BusyCall: calls.busy,
+    c.EndCall: calls.end,
     orders.Join: rooms.join,
     orders.PresenceChanged: presence.changed,
     orders.OccupancyChanged: presence.occupancy,
@@ -59,6 +85,12 @@ RULES: Final[dict[type[orders.Order], Rule]] = {
 _SEATS_ONLY: Final = frozenset(
     {c.ConfigureSeats, c.TakeSeat, c.LeaveSeat, c.MoveSeat, c.SwapSeats, c.LockSeats, c.UnlockSeats,
      c.MuteSeat, c.UnmuteSeat, c.RemoveFromSeat, c.AssignSeat, c.ReserveSeat}
+)  # fmt: skip
+_STREAMS_ONLY: Final = frozenset(get_args(c.StreamCommand))
+_CALLS_ONLY: Final = frozenset(get_args(c.CallCommand))
+_NOT_IN_CALLS: Final = frozenset(
+    {*_SEATS_ONLY, *_STREAMS_ONLY, *get_args(c.RequestCommand), *get_args(c.MemberCommand),
+     c.EndRoom, c.ChangePolicy}
 )  # fmt: skip
 _TICK: Final = orders.Tick
 
@@ -69,6 +101,8 @@ def decide(
     command: orders.Order,
     now: datetime,
     presets: Mapping[str, Preset] | None = None,
+    *,
+    absent: frozenset[str] = frozenset(),
 ) -> list[Fact]:
     """What becomes true when this actor gives this command now.
 
@@ -78,6 +112,7 @@ def decide(
         command: what they want.
         now: the time at which it happens.
         presets: seat grids that the app has named.
+        absent: people named by the command whom LiveKit does not report.
 
     Returns:
         Facts in order; none when the wish is fulfilled already.
@@ -85,17 +120,28 @@ def decide(
     Raises:
         Refused: the rules say no, and why.
     """
-    turn = Turn(state=state, actor=actor, now=now, presets=presets or {})
+    turn = Turn(state=state, actor=actor, now=now, presets=presets or {}, absent=absent)
     if state.view.state is Phase.ENDED:
         return _after_the_end(turn, command)
     if isinstance(command, _TICK):
         return deadlines.tick(turn)
     authorize(turn, command)
-    if type(command) in _SEATS_ONLY and state.view.type is not RoomType.AUDIO_ROOM:
-        raise Refused(
-            "invalid_state", f"A room of type {state.view.type} has no seats.", rule="R11"
-        )
+    _refuse_foreign(state.view.type, type(command))
     return RULES[type(command)](turn, command)
+
+
+def _refuse_foreign(room: RoomType, command: type[orders.Order]) -> None:
+    """Seats are for audio rooms, the stage for live streams, ringing for calls."""
+    for only, kind, noun in (
+        (_SEATS_ONLY, RoomType.AUDIO_ROOM, "seats"),
+        (_STREAMS_ONLY, RoomType.LIVE_STREAM, "stage"),
+    ):
+        if command in only and room is not kind:
+            raise Refused("invalid_state", f"A room of type {room} has no {noun}.", rule="R11")
+    if (command in _CALLS_ONLY) is not room.is_call and (
+        command in _CALLS_ONLY or command in _NOT_IN_CALLS
+    ):
+        raise Refused("invalid_state", f"A room of type {room} has no such command.", rule="R33")
 
 
 def decide_open(opening: ev.RoomOpened) -> tuple[RoomState, list[Fact]]:
@@ -107,6 +153,9 @@ def decide_open(opening: ev.RoomOpened) -> tuple[RoomState, list[Fact]]:
 
 def _after_the_end(turn: Turn, command: orders.Order) -> list[Fact]:
     """Reports about a room that is over change nothing; wishes are refused."""
+    if turn.view.call is not None and type(command) in _CALLS_ONLY:
+        authorize(turn, command)
+        return calls.after_the_end(turn, command)
     if isinstance(
         command,
         orders.PresenceChanged | orders.OccupancyChanged | orders.Tick | c.EndRoom | c.Leave,

@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from utd_engine.domain import hosts, seats
+from utd_engine.domain import calls, hosts, seats, stage
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.roles import is_above, is_stale, outranks, steps_down
 from utd_engine.domain.state import BanLifted, BanSet, Departed, Eviction, Fact
 from utd_engine.domain.turn import Turn
 from utd_protocol import commands as c
 from utd_protocol import events as ev
-from utd_protocol.types import Identity, Role, Source
+from utd_protocol.types import BanScope, Identity, Role, Source
 
 MAX_MEMBERS: Final = 1000
 
@@ -50,6 +50,13 @@ def ban(turn: Turn, command: c.Ban) -> list[Fact]:
     identity = Identity(command.identity)
     _refuse_self(turn, identity)
     outranks(turn, identity)
+    if command.scope is BanScope.APP and turn.actor.kind == "user":
+        raise Refused(
+            "not_allowed",
+            "Only the app's backend bans from the whole app.",
+            rule="R42",
+            hint="Ban from this room, or let the backend do it with the secret key.",
+        )
     if command.until is not None and command.until <= turn.now:
         raise Refused(
             "invalid_request", "'until' lies in the past.", hint="Leave it out.", field="until"
@@ -106,9 +113,9 @@ def lift_mute(turn: Turn, command: c.LiftMute) -> list[Fact]:
 def mute_all(turn: Turn, command: c.MuteAll) -> list[Fact]:
     """Everybody with a place but the excepted, moderators, and who is not below the actor (R41)."""
     facts: list[Fact] = []
-    for seat in turn.view.seats:
-        identity = seat.identity
-        if identity is None or identity in command.except_ or not is_above(turn, identity):
+    placed = [seat.identity for seat in turn.view.seats if seat.identity is not None]
+    for identity in (*placed, *(member.identity for member in turn.view.stage)):
+        if identity in command.except_ or not is_above(turn, identity):
             continue
         if turn.view.role_of(identity) is Role.AUDIENCE:
             facts += _muted(turn, identity, command.source)
@@ -119,12 +126,15 @@ def leave(turn: Turn, command: c.Leave) -> list[Fact]:
     """Go on purpose: everything is freed at once (rule R7)."""
     del command
     identity = turn.person()
-    return [] if is_stale(turn) else _out(turn, identity, "left")
+    if is_stale(turn):
+        return []
+    return calls.party_left(turn, identity) or _out(turn, identity, "left")
 
 
 def _out(turn: Turn, identity: Identity, reason: str, *told: Fact, why: str = "") -> list[Fact]:
     """Everything they have is freed. A host's going comes last, since it may end the room."""
-    facts = seats.vacate(turn, identity, reason) + seats.drop_pending(turn, identity)
+    facts = seats.vacate(turn, identity, reason) + stage.freed(turn, identity, reason)
+    facts += seats.drop_pending(turn, identity)
     eviction = Eviction(identity=identity, at=turn.now, kicked=reason == "kicked", reason=why)
     facts += [*told, Departed(identity=identity), eviction]
     return facts + (hosts.gone_for_good(turn) if identity == turn.view.host else [])

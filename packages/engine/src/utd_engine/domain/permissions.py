@@ -8,6 +8,7 @@ from msgspec import Struct
 from utd_engine.domain.state import RoomState
 from utd_protocol.types import DataPolicy, RoomType, SeatState, Source
 from utd_protocol.types import RoomState as Phase
+from utd_protocol.views import CallView
 
 
 class Permission(Struct, frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ def desired_permission(state: RoomState, identity: str) -> Permission:
         identity: anybody, in the room or not; a stranger gets what a listener gets.
     """
     view = state.view
-    if view.state is Phase.ENDED:
+    if view.state is Phase.ENDED or (view.call is not None and not _is_party(view.call, identity)):
         return NOTHING
     sources = _sources(state, identity)
     open_sources = tuple(sorted(set(sources) - set(view.member(identity).muted)))
@@ -64,6 +65,9 @@ def concerned(before: RoomState, after: RoomState) -> set[str]:
     for state in (before, after):
         people.update(seat.identity for seat in state.view.seats if seat.identity is not None)
         people.update(member.identity for member in state.view.members)
+        people.update(member.identity for member in state.view.stage)
+        if state.view.call is not None:
+            people.update((state.view.call.caller, state.view.call.callee))
     return people
 
 
@@ -73,16 +77,33 @@ def listeners_differ(before: RoomState, after: RoomState) -> bool:
 
 
 def _sources(state: RoomState, identity: str) -> tuple[Source, ...]:
-    if state.view.type is not RoomType.AUDIO_ROOM:
-        return ()
-    seat = state.view.seat_of(identity)
-    speaks = seat is not None and seat.state is SeatState.TAKEN and not seat.mic_locked
-    return (Source.MICROPHONE,) if speaks else ()
+    view = state.view
+    match view.type:
+        case RoomType.AUDIO_ROOM:
+            seat = view.seat_of(identity)
+            speaks = seat is not None and seat.state is SeatState.TAKEN and not seat.mic_locked
+            return (Source.MICROPHONE,) if speaks else ()
+        case RoomType.LIVE_STREAM:
+            member = view.stage_member(identity)
+            on_air = view.state is Phase.LIVE and member is not None
+            return member.sources if on_air and member and member.held_until is None else ()
+        case RoomType.AUDIO_CALL:
+            return (Source.MICROPHONE,)
+        case RoomType.VIDEO_CALL:
+            return (Source.CAMERA, Source.MICROPHONE)
+        case RoomType.AGENT:
+            return ()
 
 
 def _may_send_data(state: RoomState, identity: str) -> bool:
-    policy = state.view.policy.data
-    if policy is DataPolicy.EVERYONE:
+    view = state.view
+    if view.call is not None or view.policy.data is DataPolicy.EVERYONE:
         return True
-    seat = state.view.seat_of(identity)
-    return policy is DataPolicy.SPEAKERS and seat is not None and seat.state is SeatState.TAKEN
+    seat, member = view.seat_of(identity), view.stage_member(identity)
+    speaks = seat is not None and seat.state is SeatState.TAKEN
+    speaks = speaks or (member is not None and member.held_until is None)
+    return view.policy.data is DataPolicy.SPEAKERS and speaks
+
+
+def _is_party(call: CallView, identity: str) -> bool:
+    return identity in {call.caller, call.callee}

@@ -89,9 +89,12 @@ def plan(
 
 
 def must_go(state: RoomState, one: Participant, banned: Collection[str]) -> str | None:
-    """Why somebody may not be there; None when they may (rules R6 and R42)."""
+    """Why somebody may not be there; None when they may (rules R6, R33 and R42)."""
     if one.identity in banned:
         return "banned"
+    call = state.view.call
+    if call is not None and one.identity not in {call.caller, call.callee}:
+        return "not_a_party"
     return "evicted" if is_evicted(state, one.identity) else None
 
 

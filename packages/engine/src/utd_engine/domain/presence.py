@@ -6,7 +6,7 @@ list. A full reconnect looks like leaving and joining within 50 ms, so an absenc
 after `away_after`.
 """
 
-from utd_engine.domain import hosts
+from utd_engine.domain import calls, hosts, stage
 from utd_engine.domain.orders import OccupancyChanged, PresenceChanged
 from utd_engine.domain.seats import drop_pending, vacate
 from utd_engine.domain.state import (
@@ -41,11 +41,14 @@ def declare_away(turn: Turn, identity: Identity) -> list[Fact]:
     """An absence counts now: hold the seat, tell the room, start the host's grace (rule R18)."""
     facts: list[Fact] = [Declared(identity=identity)]
     seat = turn.view.seat_of(identity)
-    matters = seat is not None or turn.view.role_of(identity) is not Role.AUDIENCE
+    placed = seat is not None or turn.view.stage_member(identity) is not None
+    matters = placed or turn.view.role_of(identity) is not Role.AUDIENCE
+    matters = matters or identity in calls.parties(turn.state)
     if matters and not turn.view.member(identity).away:
         facts.append(ev.MemberAway(at=turn.now, identity=identity))
     if seat is not None and seat.state is SeatState.TAKEN:
         facts += _unseated(turn, identity, seat)
+    facts += stage.hold(turn, identity)
     return facts + (hosts.gone(turn) if identity == turn.view.host else [])
 
 
@@ -88,6 +91,7 @@ def _arrived(turn: Turn, report: PresenceChanged, known: Presence) -> list[Fact]
     seat = turn.view.seat_of(identity)
     if seat is not None and seat.state is SeatState.HELD:
         facts.append(ev.SeatResumed(at=turn.now, index=seat.index, identity=identity))
+    facts += stage.resume(turn, identity) + calls.arrived(turn, identity)
     return facts + hosts.back(turn, identity)
 
 

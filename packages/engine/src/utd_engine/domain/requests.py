@@ -4,13 +4,22 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from utd_engine.domain import seats
+from msgspec import structs
+
+from utd_engine.domain import seats, stage
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.state import Fact, RequestFiled, pending_of
 from utd_engine.domain.turn import Turn
 from utd_protocol import commands as c
 from utd_protocol import events as ev
-from utd_protocol.types import Direction, Identity, RequestsVisible, RoomType, Target
+from utd_protocol.types import (
+    Direction,
+    Identity,
+    RequestsVisible,
+    RoomType,
+    StageInvites,
+    Target,
+)
 from utd_protocol.views import Request
 
 MAX_PENDING: Final = 500
@@ -89,6 +98,24 @@ def invite(turn: Turn, command: c.CreateInvite) -> list[Fact]:
     return [offer, *turn.watch(identity)]
 
 
+def invite_to_stage(turn: Turn, command: c.InviteToStage) -> list[Fact]:
+    """The right to publish at once, or an invite where the policy asks for consent (rule R24)."""
+    identity = Identity(command.identity)
+    stage.refuse_absent(turn, identity)
+    if turn.view.stage_member(identity) is not None:
+        return []
+    met = find(turn, identity, Target.STAGE, Direction.REQUEST)
+    if met is not None:
+        return _approve(turn, structs.replace(met, sources=command.sources))
+    if turn.view.policy.stage_invites is StageInvites.CONSENT:
+        offer = c.CreateInvite(
+            identity=command.identity, target=Target.STAGE, sources=command.sources
+        )
+        return invite(turn, offer)
+    granted = stage.join(turn, identity, command.sources)
+    return granted + seats.drop_pending(turn, identity, Target.STAGE)
+
+
 def accept(turn: Turn, command: c.AcceptInvite) -> list[Fact]:
     """Take the place that was offered."""
     offer = pending_invite(turn, command.id)
@@ -159,8 +186,11 @@ def _accept(turn: Turn, offer: Request, asked: int | None = None) -> list[Fact]:
 
 
 def _place(turn: Turn, request: Request, wanted: Iterable[int | None]) -> list[Fact]:
-    """The first wanted seat that is open to them still, else the lowest free one (rule R19)."""
+    """On the stage; or on the first wanted seat open to them, else the lowest free (R19, R26)."""
     identity = Identity(request.identity or "")
+    if request.target is Target.STAGE:
+        moot = seats.drop_pending(turn, identity, Target.STAGE, but=request.id)
+        return stage.join(turn, identity, request.sources) + moot
     open_seats = (
         seat
         for index in wanted
@@ -206,6 +236,8 @@ def _check_target(turn: Turn, target: Target) -> None:
 
 
 def _refuse_if_placed(turn: Turn, identity: str) -> None:
+    if turn.view.stage_member(identity) is not None:
+        raise Refused("invalid_state", f"{identity!r} is on stage already.", rule="R30")
     seat = turn.view.seat_of(identity)
     if seat is not None:
         raise Refused(

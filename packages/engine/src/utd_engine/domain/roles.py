@@ -7,17 +7,17 @@ from utd_engine.domain.refusal import Refused
 from utd_engine.domain.state import generation
 from utd_engine.domain.turn import Actor, Turn
 from utd_protocol import commands as c
-from utd_protocol.types import Role
+from utd_protocol.types import Role, RoomType
 from utd_protocol.views import RoomView
 
 AUDIENCE: Final = frozenset(
     {"seats.take", "seats.request", "stage.request", "chat.send", "signals.send"}
 )
 ADMIN: Final = AUDIENCE | {
-    "seats.manage", "stage.manage", "stream.control", "members.mute", "members.kick", "members.ban",
+    "seats.manage", "stage.manage", "members.mute", "members.kick", "members.ban",
     "chat.manage", "kv.write", "requests.read", "audit.read",
 }  # fmt: skip
-HOST: Final = ADMIN | {"room.end", "room.settings", "members.role"}
+HOST: Final = ADMIN | {"room.end", "room.settings", "members.role", "stream.control"}
 _DEFAULTS: Final = {Role.HOST: HOST, Role.ADMIN: ADMIN, Role.AUDIENCE: AUDIENCE}
 
 OWN_ACT: Final = ""
@@ -45,6 +45,20 @@ NEEDS: Final[dict[type[Order], str]] = {
     c.AcceptInvite: OWN_ACT,
     c.DeclineInvite: OWN_ACT,
     c.CancelInvite: "seats.manage",
+    c.GoLive: "stream.control",
+    c.PauseStream: "stream.control",
+    c.ResumeStream: "stream.control",
+    c.ScheduleStream: "room.settings",
+    c.InviteToStage: "stage.manage",
+    c.RemoveFromStage: "stage.manage",
+    c.LeaveStage: OWN_ACT,
+    c.SetStageSources: "stage.manage",
+    c.CallRinging: OWN_ACT,
+    c.AcceptCall: OWN_ACT,
+    c.RejectCall: OWN_ACT,
+    c.IgnoreCall: OWN_ACT,
+    c.BusyCall: OWN_ACT,
+    c.EndCall: OWN_ACT,
     c.Leave: OWN_ACT,
     c.EndRoom: "room.end",
     c.ChangePolicy: "room.settings",
@@ -59,6 +73,7 @@ NEEDS: Final[dict[type[Order], str]] = {
     c.Ban: "members.ban",
     c.Unban: "members.ban",
 }
+_ON_STAGE: Final = {"seats.request": "stage.request", "seats.manage": "stage.manage"}
 PRIVILEGED: Final = frozenset(
     {"seats.manage", "room.settings", "room.end", "members.role", "members.kick", "members.mute",
      "members.ban", "stage.manage", "stream.control", "chat.manage", SERVER_ONLY}
@@ -97,7 +112,7 @@ def authorize(turn: Turn, command: Order) -> None:
         raise Refused(
             "kicked", "You left this room or were put out of it.", rule="R42", hint="Join again."
         )
-    needed = NEEDS.get(type(command), SERVER_ONLY)
+    needed = needs(turn.view, command)
     if (
         needed == OWN_ACT
         or steps_down(turn, command)
@@ -105,6 +120,12 @@ def authorize(turn: Turn, command: Order) -> None:
     ):
         return
     _refuse(turn, needed)
+
+
+def needs(view: RoomView, command: Order) -> str:
+    """The capability that a command takes in this room: a live stream has a stage for seats."""
+    needed = NEEDS.get(type(command), SERVER_ONLY)
+    return _ON_STAGE.get(needed, needed) if view.type is RoomType.LIVE_STREAM else needed
 
 
 def steps_down(turn: Turn, command: Order) -> bool:

@@ -16,7 +16,8 @@ def join(turn: Turn, order: Join) -> list[Fact]:
     identity = order.identity
     if is_evicted(turn.state, identity):
         facts.append(Readmitted(identity=identity))
-    if turn.view.host is None and identity == turn.view.owner:
+    no_host = turn.view.host is None and turn.view.call is None
+    if no_host and identity == turn.view.owner:
         facts += hosts.to(turn, identity)
     return facts
 
@@ -58,6 +59,8 @@ def change_settings(turn: Turn, command: c.ChangeSettings) -> list[Fact]:
 def opened(turn: Turn) -> list[Fact]:
     """What begins with a room: the wait for its host and for its first guest."""
     view = turn.view
+    if view.call is not None:
+        return [] if view.call.is_over else [*turn.watch(view.call.caller)]
     facts: list[Fact] = [
         OccupancyNoted(count=None, empty_at=turn.after(view.policy.empty_before_first_join_s))
     ]

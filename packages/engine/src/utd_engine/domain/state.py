@@ -75,6 +75,8 @@ class RoomState(Struct, frozen=True, kw_only=True):
     """People present, as far as it matters: 0, 1 or 2 (= more); None before the first join."""
     empty_at: datetime | None = None
     solo_at: datetime | None = None
+    answered_by: str | None = None
+    """The device that won a call."""
 
 
 class _Private(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -162,14 +164,20 @@ class BanLifted(_Private, frozen=True, kw_only=True, tag="ban_lifted"):
     scope: BanScope
 
 
+class DeviceWon(_Private, frozen=True, kw_only=True, tag="device_won"):
+    """Which device of the callee has the call."""
+
+    device: str
+
+
 PrivateFact: TypeAlias = (
     Watched | Seen | Lost | Declared | Departed | Eviction | Readmitted
-    | RequestFiled | OccupancyNoted | BanSet | BanLifted
+    | RequestFiled | OccupancyNoted | BanSet | BanLifted | DeviceWon
 )  # fmt: skip
 Fact: TypeAlias = ev.RoomEvent | PrivateFact
 _PRIVATE: Final = (
     Watched, Seen, Lost, Declared, Departed, Eviction, Readmitted,
-    RequestFiled, OccupancyNoted, BanSet, BanLifted,
+    RequestFiled, OccupancyNoted, BanSet, BanLifted, DeviceWon,
 )  # fmt: skip
 
 
@@ -190,10 +198,8 @@ def apply(state: RoomState, fact: Fact) -> RoomState:
             return _apply_presence(state, fact)
         case Eviction() | Readmitted():
             return _apply_eviction(state, fact)
-        case RequestFiled(request=request):
-            return structs.replace(state, pending={**state.pending, request.id: request})
-        case OccupancyNoted(count=count, empty_at=empty_at, solo_at=solo_at):
-            return structs.replace(state, occupancy=count, empty_at=empty_at, solo_at=solo_at)
+        case RequestFiled() | OccupancyNoted() | DeviceWon():
+            return _apply_note(state, fact)
         case BanSet() | BanLifted():
             return state
         case _:
@@ -230,8 +236,11 @@ def watched(state: RoomState) -> frozenset[str]:
     people.update(member.identity for member in view.members if member.role is Role.ADMIN)
     people.update(request.identity for request in state.pending.values() if request.identity)
     people.update(invite.identity for invite in view.invites if invite.identity)
+    people.update(member.identity for member in view.stage)
     if view.host is not None:
         people.add(view.host)
+    if view.call is not None:
+        people.update((view.call.caller, view.call.callee))
     return frozenset(people)
 
 
@@ -239,6 +248,16 @@ def pending_of(state: RoomState, identity: str) -> list[Request]:
     """Pending requests and invites of one person."""
     mine = [request for request in state.pending.values() if request.identity == identity]
     return mine + [invite for invite in state.view.invites if invite.identity == identity]
+
+
+def _apply_note(state: RoomState, fact: RequestFiled | OccupancyNoted | DeviceWon) -> RoomState:
+    match fact:
+        case RequestFiled(request=request):
+            return structs.replace(state, pending={**state.pending, request.id: request})
+        case OccupancyNoted(count=count, empty_at=empty_at, solo_at=solo_at):
+            return structs.replace(state, occupancy=count, empty_at=empty_at, solo_at=solo_at)
+        case DeviceWon(device=device):
+            return structs.replace(state, answered_by=device)
 
 
 def _apply_presence(

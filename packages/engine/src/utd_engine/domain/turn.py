@@ -19,6 +19,8 @@ class Actor(Struct, frozen=True, kw_only=True):
     identity: Identity | None = None
     generation: int | None = None
     """The user's evictions when their token was made; after another one it is worth nothing."""
+    device: str | None = None
+    """Which installation of their client gives it; a call is answered by one."""
 
     @property
     def label(self) -> str:
@@ -45,6 +47,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     actor: Actor
     now: datetime
     presets: Mapping[str, Preset] = {}
+    absent: frozenset[str] = frozenset()
+    """People named by the command whom LiveKit does not report, as far as was looked."""
 
     @property
     def view(self) -> RoomView:
