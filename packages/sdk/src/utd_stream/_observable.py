@@ -106,7 +106,7 @@ class Observable(Generic[T]):
                 return
             try:
                 listener(value)
-            except Exception:
+            except Exception:  # noqa: BLE001 it is logged
                 _log.exception("a listener of an observable value failed")
 
     def _close(self) -> None:

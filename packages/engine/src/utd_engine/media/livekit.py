@@ -104,6 +104,10 @@ class LiveKitGateway:
         await self._find("DeleteRoom", DeleteRoomRequest(room=room), DeleteRoomResponse)
         self._tokens.forget(room)
 
+    async def list_rooms(self) -> list[str]:
+        answer = await self._call("ListRooms", ListRoomsRequest(), ListRoomsResponse)
+        return [room.name for room in answer.rooms]
+
     async def push_member(
         self,
         room: str,
@@ -219,7 +223,7 @@ class LiveKitGateway:
 
     async def _attempt(self, method: str, body: bytes, token: str) -> bytes:
         started = self._clock.monotonic()
-        code = "cancelled"
+        code = "timeout"  # whatever ends it otherwise: the deadline, or a caller who gave up
         try:
             answer = await self._post(method, body, token)
             code = "ok"

@@ -85,6 +85,9 @@ class MemoryGateway:
     async def remove_room(self, room: str) -> None:
         await self._call("remove_room", lambda: self._close(room))
 
+    async def list_rooms(self) -> list[str]:
+        return await self._call("list_rooms", lambda: list(self.rooms))
+
     async def push_member(
         self,
         room: str,

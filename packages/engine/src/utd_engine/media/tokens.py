@@ -1,16 +1,13 @@
-"""Mint LiveKit's tokens: HS256 over `hmac`, because a join answer waits for it.
+"""Mint LiveKit's tokens with its own key, which opens no door of the engine.
 
 What a token does not say LiveKit takes for granted (`canPublish` and more default to true), so
 every grant is written. Nothing here imports LiveKit.
 """
 
-import hmac
-from binascii import b2a_base64
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-import orjson
-
+from utd_engine.app import jwt
 from utd_engine.app.ports import Join
 from utd_engine.media.permissions import livekit_sources
 
@@ -26,22 +23,12 @@ class ApiKey(NamedTuple):
     secret: str
 
 
-class Signer:
-    """Signs with one key. The state of the hash after the key is kept: that is half of the work."""
+class Signer(jwt.Signer):
+    """Signs with one of LiveKit's keys, which every token names as its issuer."""
 
     def __init__(self, api_key: ApiKey) -> None:
+        super().__init__(api_key.secret.encode())
         self.key = api_key.key
-        self._keyed = hmac.new(api_key.secret.encode(), digestmod="sha256")
-
-    def sign(self, claims: dict[str, Any]) -> str:
-        """A JSON Web Token of these claims (RFC 7515, HS256)."""
-        return self.seal(_HEADER + _base64url(orjson.dumps(claims)))
-
-    def seal(self, content: bytes) -> str:
-        """The content and its signature."""
-        mac = self._keyed.copy()
-        mac.update(content)
-        return (content + b"." + _base64url(mac.digest())).decode("ascii")
 
 
 def mint_join(join: Join, signer: Signer, *, now: datetime, ttl_s: int) -> str:
@@ -110,11 +97,3 @@ class ApiTokens:
             until = start + API_TOKEN_LIFE_S - API_TOKEN_SPARE_S
             self._kept[room] = (until, token)
         return token
-
-
-def _base64url(data: bytes) -> bytes:
-    text = b2a_base64(data, newline=False).rstrip(b"=")
-    return text.replace(b"+", b"-").replace(b"/", b"_")  # 4 times as fast as one `translate`
-
-
-_HEADER: Final = _base64url(b'{"alg":"HS256","typ":"JWT"}') + b"."

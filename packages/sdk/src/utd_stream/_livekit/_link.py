@@ -8,7 +8,7 @@ error texts carry whole tokens.
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import aiohttp
 from livekit import rtc
@@ -144,6 +144,10 @@ class LiveKitLink:
         if self._joined:
             self._tell(events.Disconnected(DisconnectReason.CLIENT_INITIATED))
         await self._end_all()
+        # After an end that came from the server LiveKit's own task is still listening a little.
+        listening = cast("asyncio.Task[None] | None", getattr(self._room, "_task", None))
+        if listening is not None:
+            await asyncio.wait([listening], timeout=_PATIENCE)
 
     def _abandon(self, attempt: asyncio.Task[None]) -> None:
         """Let an attempt end by itself: cancelling it would end the whole process."""

@@ -1,0 +1,234 @@
+"""One client of `utd demo`, a process of its own: takes orders on stdin, answers on stdout.
+
+It knows the SDK and nothing of the engine. It ends with its stdin.
+"""
+
+import asyncio
+import sys
+import time
+from contextlib import AsyncExitStack
+from typing import Final
+
+import msgspec
+from msgspec import structs
+
+from utd_cli import _demo_orders as o
+from utd_cli._demo_ear import Ear
+from utd_cli._demo_orders import EVERYBODY
+from utd_cli._demo_sound import dbfs, likeness, strongest_hz
+from utd_cli._demo_voice import Voice
+from utd_cli._demo_wav import read_wav, write_wav
+from utd_stream import (
+    MediaInputs,
+    PublishNotAllowed,
+    SeatMode,
+    Tone,
+    UTDAudioRoomSession,
+    UTDStreamClient,
+)
+
+SEATS: Final = 4
+LEVEL_EVERY_S: Final = 0.1
+ASKED_WITHIN_S: Final = 10.0
+INSIST_EVERY_S: Final = 0.1
+
+
+class Player:
+    """One person in the room. Everything it starts ends with its task group."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, exits: AsyncExitStack) -> None:
+        self._tasks = tasks
+        self._exits = exits
+        self._ears: dict[str, Ear] = {}
+        self._voice: Voice | Tone = Tone()
+        self._joined: UTDAudioRoomSession | None = None
+
+    @property
+    def _room(self) -> UTDAudioRoomSession:
+        if self._joined is None:
+            raise RuntimeError("Join first.")
+        return self._joined
+
+    async def follow(self, order: o.AnyOrder) -> object:
+        """Do it; what is returned is the answer."""
+        match order:
+            case o.Join():
+                await self._join(order)
+            case o.Hear(who=who):
+                self._hear(who)
+            case o.Sing(hz=hz):
+                await self._room.set_microphone(True, Tone(hz))
+            case o.Hush():
+                await self._room.set_microphone(False)
+            case o.Ask():
+                await self._room.request_to_speak(note="The demo asks to speak.")
+            case o.Save(path=path):
+                write_wav(path, self._ears[EVERYBODY].everything())
+            case o.Leave(end=end):
+                await (self._room.end() if end else self._room.leave())
+            case _:
+                return await self._answer(order)
+        return None
+
+    async def _answer(self, order: o.Question) -> object:
+        match order:
+            case o.TakeSeat(index=index):
+                return await self._take(index)
+            case o.Speak():
+                return await self._speak()
+            case o.Approve(who=who):
+                return await self._approve(who)
+            case o.Remove(who=who):
+                return await self._remove(who)
+            case o.Insist(seconds=seconds):
+                return await self._insist(seconds)
+            case o.FirstSound() | o.LastSound() | o.Measure():
+                return await self._recall(order)
+
+    async def _recall(self, order: o.FirstSound | o.LastSound | o.Measure) -> object:
+        ear = self._ears[order.who]
+        match order:
+            case o.FirstSound(after=after):
+                return o.At(await ear.first_sound(after))
+            case o.LastSound():
+                return o.At(ear.last_sound())
+            case o.Measure():
+                return await _measure(ear, order)
+
+    async def _join(self, order: o.Join) -> None:
+        self._voice = Voice(order.speech) if order.speech else Tone(order.hz)
+        client = await self._exits.enter_async_context(
+            UTDStreamClient(
+                app_id=order.app_id,
+                app_key=order.app_key,
+                base_url=order.base_url,
+                media=MediaInputs(microphone=self._voice),
+            )
+        )
+        self._joined = await client.join_audio_room(
+            identity=order.identity,
+            room_name=order.room,
+            as_host=order.as_host,
+            seat_count=SEATS,
+            seat_mode=SeatMode.REQUEST,
+        )
+        for telling in (self._tell_seats, self._tell_speakers, self._tell_levels):
+            self._tasks.create_task(telling())
+
+    def _hear(self, who: str) -> None:
+        ear = self._ears[who] = Ear()
+        everybody = who == EVERYBODY
+        frames = self._room.mixed_audio() if everybody else self._room.audio(who)
+        self._tasks.create_task(ear.listen(frames))
+
+    async def _take(self, index: int) -> o.Taken:
+        permitted: list[float] = []
+
+        def note(allowed: bool) -> None:  # noqa: FBT001  # the value that is listened to
+            if allowed:
+                permitted.append(time.monotonic())
+
+        stop = self._room.can_publish.listen(note)
+        called = time.monotonic()
+        try:
+            await self._room.take_seat(index)
+        finally:
+            stop()
+        if not permitted:
+            raise RuntimeError("LiveKit never said that publishing is allowed.")
+        return o.Taken(called, permitted[0])
+
+    async def _speak(self) -> o.At:
+        started = time.monotonic()
+        if isinstance(self._voice, Voice):
+            await self._voice.speak()
+        return o.At(started)
+
+    async def _approve(self, who: str) -> o.At:
+        async with asyncio.timeout(ASKED_WITHIN_S):
+            asking = await self._room.requests.wait_for(
+                lambda pending: any(request.identity == who for request in pending)
+            )
+        called = time.monotonic()
+        await self._room.approve_speaker(next(r.id for r in asking if r.identity == who))
+        return o.At(called)
+
+    async def _remove(self, who: str) -> o.At:
+        called = time.monotonic()
+        await self._room.remove_from_seat(who)
+        return o.At(called)
+
+    async def _insist(self, seconds: float) -> o.Insisted:
+        until = time.monotonic() + seconds
+        # A try before LiveKit's word has come is allowed, and then waits for the right to return.
+        async with asyncio.timeout(seconds):
+            await self._room.can_publish.wait_for(False)
+        tried = refused = 0
+        while time.monotonic() < until:
+            tried += 1
+            try:
+                await self._room.set_microphone(True, self._voice)
+            except PublishNotAllowed:
+                refused += 1
+            await asyncio.sleep(INSIST_EVERY_S)
+        return o.Insisted(tried, refused)
+
+    async def _tell_seats(self) -> None:
+        async for seats in self._room.seats.changes():
+            _write(o.Seats(tuple(seat.identity for seat in seats)))
+
+    async def _tell_speakers(self) -> None:
+        async for speakers in self._room.active_speakers.changes():
+            _write(o.Speakers(tuple(speakers)))
+
+    async def _tell_levels(self) -> None:
+        while self._room.ended is None:
+            await asyncio.sleep(LEVEL_EVERY_S)
+            for who, ear in self._ears.items():
+                if who != EVERYBODY:
+                    _write(o.Level(who, ear.level()))
+
+
+async def main() -> None:
+    """Take one order after another until there are no more."""
+    orders = await _open_stdin()
+    async with asyncio.TaskGroup() as tasks, AsyncExitStack() as exits:
+        # Whatever reads a session ends when the client, closed first, ends the session.
+        player = Player(tasks, exits)
+        while line := await orders.readline():
+            _write(await _carried_out(player, line))
+
+
+async def _carried_out(player: Player, line: bytes) -> o.Done | o.Failed:
+    order = msgspec.json.decode(line, type=o.AnyOrder)
+    try:
+        answer = await player.follow(order)
+    except Exception as error:  # noqa: BLE001  # it is told to who gave the order
+        return o.Failed(f"{type(order).__name__}: {type(error).__name__}: {error}")
+    return o.Done(msgspec.Raw(msgspec.json.encode(answer)))
+
+
+async def _measure(ear: Ear, order: o.Measure) -> o.Measured:
+    await asyncio.sleep(order.end - time.monotonic())
+    sound = ear.between(order.start, order.end)
+    found = o.Measured(dbfs(sound), strongest_hz(sound))
+    if not order.speech:
+        return found
+    return structs.replace(found, likeness=likeness(await read_wav(order.speech), sound))
+
+
+async def _open_stdin() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    return reader
+
+
+def _write(line: o.AnyLine) -> None:
+    sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
