@@ -44,7 +44,9 @@ def free_port() -> int:
 class Stage:
     """One engine, one LiveKit, one room and its people."""
 
-    def __init__(self, served: ServedEngine, server: LiveKitServer, gateway: LiveKitGateway) -> None:
+    def __init__(
+        self, served: ServedEngine, server: LiveKitServer, gateway: LiveKitGateway
+    ) -> None:
         self.served = served
         self.server = server
         self.gateway = gateway
@@ -90,7 +92,7 @@ class Stage:
     async def repaired(self, what: str, within_s: float) -> None:
         began = time.monotonic()
         async with asyncio.timeout(within_s + SLACK_S):
-            while await self.wrong():  # noqa: ASYNC110  # another process is watched
+            while await self.wrong():  # another process is watched
                 await asyncio.sleep(0.02)
         print(f"  {what}: right after {time.monotonic() - began:.2f} s (bound {within_s:.0f} s)")
 
@@ -275,14 +277,14 @@ async def test_livekits_crash(stage: Stage) -> None:
     seat = await stage.seat(4)
     assert seat.identity == "ana"
     async with asyncio.timeout(25):
-        while len((await stage.gateway.list_members(name(stage))).members) < 2:  # noqa: ASYNC110
+        while len((await stage.gateway.list_members(name(stage))).members) < 2:
             await asyncio.sleep(0.05)
     print(f"  … both clients are back after {time.monotonic() - began:.2f} s")
     await stage.repaired("… and may publish again", PERIOD_S)
     await stage.until("ana", lambda ana: ana.permission.can_publish)
     await stage.until("ana", lambda ana: head_of(ana) >= head + 2)
     async with asyncio.timeout(5):
-        while (await stage.seat(4)).state is not SeatState.TAKEN:  # noqa: ASYNC110
+        while (await stage.seat(4)).state is not SeatState.TAKEN:
             await asyncio.sleep(0.05)
 
 

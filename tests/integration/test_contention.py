@@ -1,4 +1,4 @@
-"""200 clients fight for 8 seats over HTTP and SQLite: one winner each, in an order that explains it.
+"""200 clients fight for 8 seats over HTTP and SQLite: one winner each, and an order explains it.
 
 Every answer is part of a history that must be linearizable over a grid of seats.
 """
@@ -46,14 +46,10 @@ def grid(state: tuple[str, ...], op: Op) -> tuple[tuple[str, ...], Any]:
     own = state.index(op.client) if op.client in state else None
     if verb == "leave":
         return tuple("" if one == op.client else one for one in state), "ok"
-    if verb == "take" and own == index:
+    if own == index:
         return state, "ok"
-    if verb == "take" and own is not None:
-        return state, "already_seated"
-    if verb == "move" and own is None:
-        return state, "invalid_state"
-    if verb == "move" and own == index:
-        return state, "ok"
+    if (verb == "take") == (own is not None):
+        return state, "already_seated" if verb == "take" else "invalid_state"
     if state[index]:
         return state, "seat_taken"
     moved = ["" if one == op.client else one for one in state]

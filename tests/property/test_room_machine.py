@@ -1,41 +1,28 @@
 """Rules R1 to R50 under fire: any order of commands, reports and ticks leaves a sound room.
 
-The machine plays people of every role, a backend, LiveKit with its late and repeated reports, and
-the clock. A client folds the encoded events beside it.
+The machine plays people of every role and a backend; the room under fire adds LiveKit with its late
+and repeated reports, and the clock.
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any, Final
 
-import msgspec
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 from msgspec import structs
-from support.rooms import SERVER_API, T0, actor, opening
+from support.room_machine import NOBODY, PEOPLE, SETTINGS, RoomUnderFire, who
+from support.rooms import SERVER_API, actor, opening
 
-from utd_engine.domain.deadlines import next_deadline
-from utd_engine.domain.decide import decide, decide_open
-from utd_engine.domain.orders import Join, OccupancyChanged, Order, PresenceChanged, Tick
 from utd_engine.domain.permissions import desired_permission
-from utd_engine.domain.plan import presence_reports
-from utd_engine.domain.refusal import Refused
 from utd_engine.domain.requests import MAX_PENDING
-from utd_engine.domain.state import Fact, Presence, RoomState, apply_all, public_only, watched
-from utd_engine.domain.turn import ENGINE, Actor, Preset
+from utd_engine.domain.turn import Preset
 from utd_protocol import commands as c
 from utd_protocol import events as ev
-from utd_protocol.apply import apply as fold
-from utd_protocol.codec import decode_event, encode_event
-from utd_protocol.errors import CODES
 from utd_protocol.policy import Policy, PolicyPatch
 from utd_protocol.types import (
     BanScope,
     DataPolicy,
-    Direction,
     HostGone,
-    Identity,
     RequestsVisible,
     Role,
     SeatMode,
@@ -44,13 +31,11 @@ from utd_protocol.types import (
 )
 from utd_protocol.types import RoomState as Phase
 
-PEOPLE: Final = ("host", "adm", "bea", "ana", "bob", "cem")
 PRESETS: Final = {
     "small": Preset(count=2, mode=SeatMode.REQUEST, reserved={0: Role.HOST}),
     "large": Preset(count=5, reserved={1: Role.ADMIN}),
 }
 
-who = st.sampled_from(PEOPLE)
 by = st.sampled_from((*PEOPLE, SERVER_API))
 index = st.sampled_from((0, 1, 2, 0, 1, 2, 3))
 maybe_index = st.none() | index
@@ -185,12 +170,11 @@ class Referee:
                 pass
 
 
-class RoomMachine(RuleBasedStateMachine):
-    """One room and everybody who pulls at it."""
+class RoomMachine(RoomUnderFire):
+    """An audio room and everybody who pulls at it."""
 
-    state: RoomState
-    now: datetime = T0
-    ticked: bool = False
+    referee: Referee
+    presets = PRESETS
 
     @initialize(
         policy=policies,
@@ -200,37 +184,12 @@ class RoomMachine(RuleBasedStateMachine):
     def opens(self, policy: Policy, mode: SeatMode, host: str) -> None:
         """A name with no open room is opened."""
         first = opening(seats=3, mode=mode, policy=policy, host=host)
-        self.opening = structs.replace(first, at=self.now)
-        self.state, facts = decide_open(self.opening)
-        self.client = self.state.view
-        self.referee = Referee()
-        self.seq = 1
-        self.live: dict[str, tuple[str, datetime]] = {}
-        self.past: list[tuple[str, str, datetime]] = []
-        self.becomes(facts)
+        self.begins(structs.replace(first, at=self.now))
 
-    def becomes(self, facts: list[Fact]) -> None:
-        """Apply, and let a client fold what it reads from the wire."""
-        self.ticked = False
-        self.state = apply_all(self.state, facts)
-        for event in public_only(facts):
-            self.seq += 1
-            numbered = structs.replace(event, seq=self.seq)
-            read = decode_event(encode_event(numbered))
-            assert read == numbered
-            self.client = fold(self.client, read)
-            self.referee.watches(read)
-
-    def gives(self, giver: Actor, order: Order) -> None:
-        """Decide; a refusal has a code of the list and changes nothing."""
-        if self.state.view.state is Phase.ENDED:
-            self.opens(self.opening.policy, self.opening.seat_mode, self.opening.owner)
-        code = ""
-        try:
-            self.becomes(decide(self.state, giver, order, self.now, PRESETS))
-        except Refused as refusal:
-            code = refusal.code
-        assert not code or (code in CODES and code != "internal")
+    def referee_for(self, opening: ev.RoomOpened) -> Referee:
+        """Nobody sits yet."""
+        del opening
+        return Referee()
 
     @rule(giver=who, command=SITTING, seen=st.booleans())
     def sits(self, giver: str, command: c.RoomCommand, *, seen: bool) -> None:
@@ -254,29 +213,10 @@ class RoomMachine(RuleBasedStateMachine):
         """People ask for seats, others offer them."""
         self.gives(actor(giver), command)
 
-    @rule(giver=st.sampled_from(("owner", SERVER_API)), pick=st.integers(0, 10), yes=st.booleans())
-    def answers(self, giver: str, pick: int, yes: bool) -> None:  # noqa: FBT001
-        """Somebody who may settles one of the pending requests or invites."""
-        pending = (*self.state.pending.values(), *self.state.view.invites)
-        if not pending:
-            return
-        one = pending[pick % len(pending)]
-        if one.direction is Direction.REQUEST:
-            answer = c.ApproveRequest(id=one.id) if yes else c.RejectRequest(id=one.id)
-            self.gives(self.named(giver), answer)
-        else:
-            reply = c.AcceptInvite(id=one.id) if yes else c.DeclineInvite(id=one.id)
-            self.gives(actor(str(one.identity)), reply)
-
     @rule(patch=patches)
     def changes_policy(self, patch: PolicyPatch) -> None:
         """The host changes the rules while they run."""
         self.gives(self.named("owner"), c.ChangePolicy(policy=patch))
-
-    @rule(chosen=who)
-    def promotes(self, chosen: str) -> None:
-        """The host makes somebody admin."""
-        self.gives(self.named("owner"), c.SetRole(identity=chosen, role=Role.ADMIN))
 
     @rule(giver=st.sampled_from(("owner", "owner", "adm", "ana", SERVER_API)), command=GRID)
     def about_the_grid(self, giver: str, command: c.RoomCommand) -> None:
@@ -287,72 +227,6 @@ class RoomMachine(RuleBasedStateMachine):
     def about_members(self, giver: str, command: c.RoomCommand) -> None:
         """Moderators moderate."""
         self.gives(self.named(giver), command)
-
-    @rule(
-        joiner=who, claim=st.sampled_from(Role), leaves_first=st.sampled_from((False, False, True))
-    )
-    def joins(self, joiner: str, claim: Role, *, leaves_first: bool) -> None:
-        """Somebody is admitted, perhaps after they went on purpose."""
-        if leaves_first:
-            self.gives(actor(joiner), c.Leave())
-        self.gives(ENGINE, Join(identity=Identity(joiner), claim=claim))
-
-    @rule(comer=who)
-    def arrives(self, comer: str) -> None:
-        """LiveKit sees somebody, perhaps instead of an earlier participation."""
-        sid, joined_at = f"PA_{len(self.past)}", self.now + timedelta(milliseconds=len(self.past))
-        self.live[comer] = (sid, joined_at)
-        self.past.append((comer, sid, joined_at))
-        self.reports(comer, sid, joined_at, present=True)
-
-    @rule(pick=st.integers(0, 10), seconds=st.sampled_from((0.0, 2.0, 2.0)))
-    def departs(self, pick: int, seconds: float) -> None:
-        """LiveKit loses somebody who matters, for a while."""
-        here = sorted(who for who, known in self.state.presence.items() if known.present)
-        lost = here[pick % len(here)] if here else ""
-        if lost in self.live:
-            self.reports(lost, *self.live.pop(lost), present=False)
-            self.time_passes(seconds)
-
-    @rule(pick=st.integers(0, 100), present=st.booleans())
-    def repeats(self, pick: int, present: bool) -> None:  # noqa: FBT001
-        """A report comes late, or again."""
-        if self.past:
-            identity, sid, joined_at = self.past[pick % len(self.past)]
-            self.reports(identity, sid, joined_at, present=present)
-
-    @rule()
-    def sweeps(self) -> None:
-        """A complete list of participants is read, and believed."""
-        listed = [Listed(identity, *seen) for identity, seen in self.live.items()]
-        for order in presence_reports(self.state, listed):
-            self.gives(ENGINE, order)
-        assert presence_reports(self.state, listed) == []
-
-    @rule(count=st.sampled_from((3, 2, 2, 2, 2, 1, 1, 0)))
-    def counts(self, count: int) -> None:
-        """The number of people changes."""
-        self.gives(ENGINE, OccupancyChanged(count=count))
-
-    @rule(seconds=st.sampled_from((0.0, 0.5, 1.0, 2.0, 2.0, 3.0, 29.0, 30.0, 60.0)))
-    def time_passes(self, seconds: float) -> None:
-        """The timer rings, on time or late."""
-        self.now += timedelta(seconds=seconds)
-        self.gives(ENGINE, Tick())
-        self.ticked = True
-
-    def named(self, giver: str) -> Actor:
-        """`owner` is whoever is host now."""
-        return actor(str(self.state.view.host or SERVER_API) if giver == "owner" else giver)
-
-    def reports(self, identity: str, sid: str, joined_at: datetime, *, present: bool) -> None:
-        """One report of LiveKit."""
-        self.gives(
-            ENGINE,
-            PresenceChanged(
-                identity=Identity(identity), sid=sid, joined_at=joined_at, present=present
-            ),
-        )
 
     # --- what holds after every step ------------------------------------------------------------
 
@@ -369,10 +243,6 @@ class RoomMachine(RuleBasedStateMachine):
             assert (seat.held_until is None) == (seat.state is not SeatState.HELD)
 
     @invariant()
-    def a_client_that_folds_the_events_has_the_engines_view(self) -> None:
-        assert self.client == self.state.view
-
-    @invariant()
     def r9_r10_who_sits_with_an_open_microphone_may_publish_and_nobody_else(self) -> None:
         for identity in (*PEOPLE, "stranger"):
             view, wish = self.state.view, desired_permission(self.state, identity)
@@ -386,13 +256,6 @@ class RoomMachine(RuleBasedStateMachine):
             )
             assert wish.can_publish == speaks
             assert bool(wish.sources) == wish.can_publish
-
-    @invariant()
-    def r2_there_is_one_host_or_none(self) -> None:
-        view = self.state.view
-        assert all(member.role is not Role.HOST for member in view.members)
-        assert all(member.identity != view.host or not member.role.rank for member in view.members)
-        assert view.host_gone_until is None or view.host is not None
 
     @invariant()
     def r7a_r18_no_absence_lasts_for_ever(self) -> None:
@@ -414,17 +277,6 @@ class RoomMachine(RuleBasedStateMachine):
             assert not (member.away and presence.get(member.identity, NOBODY).present)
 
     @invariant()
-    def nothing_that_was_due_is_left(self) -> None:
-        if not self.ticked or self.state.view.state is Phase.ENDED:
-            return
-        due = next_deadline(self.state)
-        assert due is None or due > self.now
-        view = self.state.view
-        ends = [one.expires_at for one in (*self.state.pending.values(), *view.invites)]
-        ends += [view.host_gone_until, *(seat.held_until for seat in view.seats)]
-        assert all(end is None or end > self.now for end in ends)
-
-    @invariant()
     def r28_r30_r31_pending_objects_are_few_and_of_people_without_a_place(self) -> None:
         pending = (*self.state.pending.values(), *self.state.view.invites)
         people = [request.identity for request in pending]
@@ -432,42 +284,6 @@ class RoomMachine(RuleBasedStateMachine):
         assert not {seat.identity for seat in self.state.view.seats} & set(people)
         assert {request.id for request in self.state.view.requests} == set(self.state.pending)
 
-    @invariant()
-    def r32_what_the_policy_hides_is_not_in_the_view(self) -> None:
-        view = self.state.view
-        if view.policy.requests_visible is RequestsVisible.MODERATORS:
-            assert all(request.identity is None for request in view.requests)
 
-    @invariant()
-    def the_state_stays_small_and_survives_a_snapshot(self) -> None:
-        state = self.state
-        assert set(state.presence) <= watched(state)
-        for member in state.view.members:
-            assert (
-                member.role.rank
-                or member.muted
-                or state.view.seat_of(member.identity)
-                or (member.identity == state.view.host)
-            )
-        assert msgspec.json.decode(msgspec.json.encode(state), type=RoomState) == state
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """Somebody in a list of LiveKit's."""
-
-    identity: str
-    sid: str
-    joined_at: datetime
-    agent: bool = False
-    hidden: bool = False
-    permission: Any = None
-
-
-NOBODY: Final = Presence()
 TestRoom: Callable[..., Any] = RoomMachine.TestCase
-TestRoom.settings = settings(  # type: ignore[attr-defined]
-    max_examples=250,
-    stateful_step_count=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestRoom.settings = SETTINGS  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from utd_engine import logs
-from utd_engine.config import HTTP, Admin, Config, Limits, LiveKit, Security, Store
+from utd_engine.config import HTTP, Admin, Config, Limits, LiveKit, Security
 from utd_engine.main import Adapters, serving
 from utd_engine.media.memory import MEMORY_KEY, MemoryGateway
 from utd_engine.media.webhooks import make_reader

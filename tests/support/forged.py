@@ -1,4 +1,4 @@
-"""Tokens that must open no door: everything of RFC 8725 that somebody may try with one that does."""
+"""Tokens that must open no door: what somebody may make of one that does (RFC 8725)."""
 
 import hashlib
 import hmac

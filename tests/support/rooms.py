@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from utd_engine.domain.deadlines import next_deadline
 from utd_engine.domain.decide import decide, decide_open
@@ -11,7 +12,7 @@ from utd_engine.domain.state import Fact, apply_all, public_only
 from utd_engine.domain.turn import ENGINE, SERVER, Actor, Preset, Turn
 from utd_protocol import commands as c
 from utd_protocol import events as ev
-from utd_protocol.policy import Policy
+from utd_protocol.policy import Policy, default_policy
 from utd_protocol.types import Identity, Role, RoomId, RoomName, RoomType, SeatMode
 from utd_protocol.types import RoomState as Phase
 from utd_protocol.views import Member, Seat
@@ -29,8 +30,16 @@ def opening(
     policy: Policy | None = None,
     reserved: Mapping[int, Role] | None = None,
     host: str = "host",
+    callee: str = "callee",
+    rings: bool = True,
 ) -> ev.RoomOpened:
-    """The first event of a log."""
+    """The first event of a log, as the engine writes it for a room of this type.
+
+    A call is the host's to `callee`, and `rings` unless the callee is busy.
+    """
+    offer = ev.CallOffer(
+        callee=Identity(callee), rings_until=T0 + timedelta(seconds=45) if rings else None
+    )
     return ev.RoomOpened(
         seq=1,
         at=T0,
@@ -38,12 +47,13 @@ def opening(
         room_type=room_type,
         name=RoomName("lobby"),
         owner=Identity(host),
-        host=Identity(host),
-        state=Phase.OPEN,
-        policy=policy or Policy(),
+        host=None if room_type.is_call else Identity(host),
+        state=Phase.BACKSTAGE if room_type is RoomType.LIVE_STREAM else Phase.OPEN,
+        policy=policy or default_policy(room_type),
         seat_count=seats,
         seat_mode=mode,
         reserved=dict(reserved or {}),
+        call=offer if room_type.is_call else None,
     )
 
 
@@ -55,6 +65,14 @@ def actor(who: str) -> Actor:
 def told(facts: Iterable[Fact]) -> list[str]:
     """The types of the public events among the facts."""
     return [str(fact.__struct_config__.tag) for fact in public_only(facts)]
+
+
+def stream(*, live: bool = True, **options: Any) -> "Room":
+    """A live stream of `host`, on air."""
+    room = Room(room_type=RoomType.LIVE_STREAM, seats=0, **options)
+    if live:
+        room.act("host", c.GoLive())
+    return room
 
 
 class Room:
@@ -75,6 +93,8 @@ class Room:
     ) -> None:
         self.now = T0
         self.presets = dict(presets or {})
+        self.absent: set[str] = set()
+        """Whom LiveKit does not report, as far as was looked."""
         self.state, facts = decide_open(
             opening(seats=seats, mode=mode, policy=policy, room_type=room_type)
         )
@@ -107,7 +127,9 @@ class Room:
 
     def give(self, who: Actor, command: Order) -> list[Fact]:
         """Decide and apply one command."""
-        facts = decide(self.state, who, command, self.now, self.presets)
+        facts = decide(
+            self.state, who, command, self.now, self.presets, absent=frozenset(self.absent)
+        )
         self.state = apply_all(self.state, facts)
         self.facts = facts
         return facts
@@ -158,6 +180,11 @@ class Room:
         """Seconds until something happens by itself."""
         due = next_deadline(self.state)
         return None if due is None else (due - self.now).total_seconds()
+
+    @property
+    def on_stage(self) -> list[str]:
+        """Who is on stage, the host first."""
+        return [one.identity for one in self.state.view.stage]
 
     @property
     def seats(self) -> list[str | None]:

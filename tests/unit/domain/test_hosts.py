@@ -1,12 +1,13 @@
 """Rules R2, R4 and R7a: exactly one host, or none after the policy said so."""
 
 import pytest
-from support.rooms import SERVER_API, Room, told
+from support.rooms import SERVER_API, Room, stream, told
 
+from utd_engine.domain.permissions import desired_permission
 from utd_protocol import commands as c
 from utd_protocol.events import HostGone as Gone
 from utd_protocol.policy import Policy
-from utd_protocol.types import HostGone, Role
+from utd_protocol.types import HostGone, Role, Source, StageInvites, StageRole, Target
 from utd_protocol.types import RoomState as Phase
 
 
@@ -166,3 +167,88 @@ def test_r7a_a_second_loss_does_not_prolong_the_grace() -> None:
     room.act("host", c.TakeSeat())
     assert "host.gone" not in told(room.later(30))
     assert room.state.view.host_gone_until == until
+
+
+# --- streams ------------------------------------------------------------------------------------
+
+
+def leads(room: Room) -> list[tuple[str, StageRole]]:
+    """Who is on stage, as what."""
+    return [(one.identity, one.role) for one in room.state.view.stage]
+
+
+@pytest.mark.parametrize("guest", [True, False])
+def test_r4_a_transfer_moves_the_lead_of_the_stage(*, guest: bool) -> None:
+    room = stream()
+    if guest:
+        room.act("host", c.InviteToStage(identity="ana", sources=(Source.MICROPHONE,)))
+    room.act("host", c.InviteToStage(identity="bob"))
+    assert told(room.act("host", c.TransferHost(identity="ana"))) == ["host.transferred"]
+    assert leads(room) == [("ana", StageRole.HOST), ("bob", StageRole.CO_HOST)]
+    assert desired_permission(room.state, "host").sources == ()
+    wanted = (Source.MICROPHONE,) if guest else (Source.CAMERA, Source.MICROPHONE)
+    assert desired_permission(room.state, "ana").sources == wanted
+    assert told(room.act("ana", c.PauseStream())) == ["stream.paused"]
+    assert room.refused("host", c.ResumeStream()).code == "not_room_host"
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_r30_a_new_host_waits_for_no_place_on_the_stage(*, asked: bool) -> None:
+    room = stream(policy=Policy(stage_invites=StageInvites.CONSENT))
+    if asked:
+        room.act("ana", c.CreateRequest(target=Target.STAGE))
+    else:
+        room.act("host", c.InviteToStage(identity="ana"))
+    room.act("host", c.TransferHost(identity="ana"))
+    assert (room.state.pending, room.state.view.invites) == ({}, ())
+
+
+def test_r30_an_heir_waits_for_no_place_on_the_stage_either() -> None:
+    room = stream(admins=["adm"])
+    room.act("adm", c.CreateRequest(target=Target.STAGE))
+    assert told(room.act("host", c.Leave())) == ["host.transferred", "request.cancelled"]
+    assert leads(room) == [("adm", StageRole.HOST)]
+
+
+@pytest.mark.parametrize("heir", [True, False])
+@pytest.mark.parametrize("on_purpose", [True, False])
+def test_r7a_a_stream_is_handed_to_an_admin_or_ends(*, heir: bool, on_purpose: bool) -> None:
+    room = stream(admins=["adm"] if heir else ["gone"])
+    room.act("host", c.InviteToStage(identity="bob"))
+    room.sees("bob")
+    if not heir:
+        room.loses("gone")
+    if on_purpose:
+        room.act("host", c.Leave())
+    else:
+        room.loses("host")
+        room.later(2)
+        assert room.state.view.state is Phase.LIVE
+        room.later(60)
+    if heir:
+        assert leads(room) == [("adm", StageRole.HOST), ("bob", StageRole.CO_HOST)]
+        assert room.state.view.state is Phase.LIVE
+    else:
+        assert (room.state.view.state, room.state.view.ended_reason) == (Phase.ENDED, "host_gone")
+
+
+def test_r7a_a_held_co_host_who_becomes_host_is_gone_like_any_other() -> None:
+    room = stream()
+    room.act("host", c.InviteToStage(identity="ana"))
+    room.sees("ana")
+    room.loses("ana")
+    room.later(2)
+    room.act("host", c.TransferHost(identity="ana"))
+    leader = room.state.view.stage_member("ana")
+    assert leader is not None
+    assert leader.held_until is None
+    assert told(room.later(30)) == ["host.gone"]
+    assert told(room.sees("ana")) == ["member.present", "host.back"]
+
+
+def test_r7a_the_owner_who_regains_a_stream_leads_its_stage_again() -> None:
+    room = stream(policy=Policy(host_gone=HostGone.TRANSFER))
+    room.act("host", c.Leave())
+    assert leads(room) == []
+    room.joins("host")
+    assert leads(room) == [("host", StageRole.HOST)]

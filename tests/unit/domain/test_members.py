@@ -4,14 +4,15 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from support.rooms import SERVER_API, T0, Room, told
+from support.calls import Call
+from support.rooms import SERVER_API, T0, Room, stream, told
 
 from utd_engine.domain.members import MAX_MEMBERS
 from utd_engine.domain.state import BanLifted, BanSet, generation, is_evicted, public_only
 from utd_engine.domain.turn import Actor
 from utd_protocol import commands as c
 from utd_protocol.policy import PolicyPatch
-from utd_protocol.types import BanScope, Identity, Role, SeatMode, Source
+from utd_protocol.types import BanScope, Identity, Role, SeatMode, Source, Target
 
 ADMIN, AUDIENCE, HOST = Role.ADMIN, Role.AUDIENCE, Role.HOST
 CAMERA, MICROPHONE = Source.CAMERA, Source.MICROPHONE
@@ -234,3 +235,47 @@ def test_r7_the_server_kicks_a_host() -> None:
 
 def test_r7_somebody_must_be_named_who_leaves() -> None:
     assert Room().refused(SERVER_API, c.Leave()).code == "invalid_request"
+
+
+# --- stage and calls ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("who", "command", "facts"),
+    [
+        ("host", c.Kick(identity="ana"), ["stage.left", "member.kicked"]),
+        ("host", c.Ban(identity="ana"), ["stage.left", "member.banned"]),
+        ("ana", c.Leave(), ["stage.left"]),
+    ],
+)
+def test_r42_r7_who_goes_or_must_go_is_off_the_stage(
+    who: str, command: c.RoomCommand, facts: list[str]
+) -> None:
+    room = stream()
+    room.act("host", c.InviteToStage(identity="ana"))
+    room.sees("ana")
+    assert told(room.act(who, command)) == facts
+    assert room.on_stage == ["host"]
+    assert is_evicted(room.state, "ana")
+    assert "ana" not in room.state.presence
+
+
+def test_r7_leaving_takes_a_raised_hand_along() -> None:
+    room = stream()
+    room.act("ana", c.CreateRequest(target=Target.STAGE))
+    assert told(room.act("ana", c.Leave())) == ["request.cancelled"]
+
+
+def test_r41_mute_all_reaches_co_hosts_and_spares_moderators_and_the_host() -> None:
+    room = stream(admins=["adm"])
+    for who in ("adm", "ana", "bob"):
+        room.act("host", c.InviteToStage(identity=who))
+    room.act("adm", c.MuteAll(source=CAMERA, except_=("bob",)))
+    assert [who for who in room.on_stage if room.member(who).muted] == ["ana"]
+
+
+def test_r38_leaving_a_call_evicts_nobody() -> None:
+    call = Call()
+    for who in ("bob", "eve"):
+        assert call.act(who, c.Leave()) == []
+        assert not is_evicted(call.state, who)

@@ -1,7 +1,9 @@
 """Rules R5, R9 and R10: one function says who may publish what."""
 
 import pytest
-from support.rooms import Room
+from msgspec import structs
+from support.calls import CALLEE, CALLER, Call
+from support.rooms import Room, stream
 
 from utd_engine.domain.permissions import (
     NOTHING,
@@ -92,9 +94,67 @@ def test_a_muted_speaker_still_sends_data_as_a_speaker() -> None:
     assert desired_permission(room.state, "ana").can_publish_data
 
 
-def test_other_rooms_grant_no_source_yet() -> None:
-    room = Room(room_type=RoomType.LIVE_STREAM, seats=0)
-    assert desired_permission(room.state, "host") == LISTENS
+def test_r9_a_mute_on_stage_takes_one_source_and_the_last_takes_the_right() -> None:
+    room = stream()
+    room.act("host", c.InviteToStage(identity="ana"))
+    room.act("host", c.HardMute(identity="ana", source=Source.CAMERA))
+    assert desired_permission(room.state, "ana") == SPEAKS
+    room.act("host", c.HardMute(identity="ana"))
+    assert desired_permission(room.state, "ana") == LISTENS
+
+
+def test_r22_who_publishes_in_a_stream_depends_on_its_state() -> None:
+    room = stream(live=False)
+    room.act("host", c.InviteToStage(identity="ana", sources=(Source.MICROPHONE,)))
+    assert desired_permission(room.state, "ana") == LISTENS
+    room.act("host", c.GoLive())
+    assert desired_permission(room.state, "ana") == SPEAKS
+    assert desired_permission(room.state, "eve") == LISTENS
+    before = room.state
+    room.act("host", c.PauseStream())
+    people = concerned(before, room.state)
+    assert permission_changes(before, room.state, people) == {"host": LISTENS, "ana": LISTENS}
+    assert not listeners_differ(before, room.state)
+
+
+def test_who_is_on_stage_sends_data_as_a_speaker_in_any_state() -> None:
+    room = stream(live=False, policy=Policy(data=DataPolicy.SPEAKERS))
+    room.act("host", c.InviteToStage(identity="ana"))
+    room.sees("ana")
+    data = {who: desired_permission(room.state, who).can_publish_data for who in ("ana", "eve")}
+    assert data == {"ana": True, "eve": False}
+    room.loses("ana")
+    room.later(2)
+    assert not desired_permission(room.state, "ana").can_publish_data
+
+
+@pytest.mark.parametrize(
+    ("kind", "sources"),
+    [
+        (RoomType.AUDIO_CALL, (Source.MICROPHONE,)),
+        (RoomType.VIDEO_CALL, (Source.CAMERA, Source.MICROPHONE)),
+    ],
+)
+def test_r33_the_parties_of_a_call_publish_until_it_is_over_and_nobody_else_does(
+    kind: RoomType, sources: tuple[Source, ...]
+) -> None:
+    call = Call(kind)
+    speaks = structs.replace(SPEAKS, sources=sources)
+    for command in (c.CallRinging(), c.AcceptCall(), c.EndCall()):
+        wishes = [desired_permission(call.state, who) for who in (CALLER, CALLEE, "eve", "")]
+        assert wishes == [speaks, speaks, NOTHING, NOTHING]
+        before = call.state
+        call.act(CALLEE, command)
+    assert permission_changes(before, call.state, concerned(before, call.state)) == {
+        CALLER: NOTHING,
+        CALLEE: NOTHING,
+    }
+
+
+def test_r33_a_call_without_parties_grants_nothing() -> None:
+    call = Call()
+    empty = structs.replace(call.state, view=structs.replace(call.state.view, call=None))
+    assert desired_permission(empty, CALLER) == NOTHING
 
 
 def test_the_changes_of_an_act_are_the_difference_of_before_and_after(room: Room) -> None:

@@ -4,7 +4,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import pytest
-from support.rooms import T0, Room
+from msgspec import structs
+from support.calls import CALLEE, CALLER, Call
+from support.rooms import T0, Room, stream
 
 from utd_engine.domain.orders import PresenceChanged
 from utd_engine.domain.permissions import NOTHING, Permission, desired_permission
@@ -94,3 +96,36 @@ def test_r48_a_list_read_too_early_is_corrected_by_the_next(room: Room) -> None:
 def test_r48_a_list_does_not_bring_back_who_was_put_out(room: Room) -> None:
     room.act("adm", c.Leave())
     assert [one.identity for one in presence_reports(room.state, [Seen("adm")])] == ["ana", "host"]
+
+
+def test_r33_a_call_is_for_two() -> None:
+    call = Call()
+    wish = desired_permission(call.state, CALLER)
+    here = [Seen(CALLER, permission=wish), Seen(CALLEE, permission=wish), Seen("eve")]
+    assert plan(call.state, here, ()) == [Remove("eve", "not_a_party")]
+    assert plan(call.state, [Seen("eve", hidden=True)], ()) == []
+
+
+def test_r33_in_a_call_without_parties_nobody_stays() -> None:
+    call = Call()
+    empty = structs.replace(call.state, view=structs.replace(call.state.view, call=None))
+    assert plan(empty, [Seen(CALLER)], ()) == [Remove(CALLER, "not_a_party")]
+
+
+def test_r48_a_list_says_which_parties_and_which_co_hosts_are_there() -> None:
+    call = Call()
+    [caller] = presence_reports(call.state, [Seen(CALLER), Seen("eve")])
+    assert (caller.identity, caller.present) == (CALLER, True)
+    room = stream()
+    room.act("host", c.InviteToStage(identity="ana"))
+    reports = presence_reports(room.state, [Seen("ana"), Seen("eve")])
+    assert [(one.identity, one.present) for one in reports] == [("ana", True), ("host", False)]
+
+
+def test_r23_a_pause_takes_every_right_on_stage_away() -> None:
+    room = stream()
+    wish = desired_permission(room.state, "host")
+    room.act("host", c.PauseStream())
+    [push] = plan(room.state, [Seen("host", permission=wish)], ())
+    assert isinstance(push, Push)
+    assert not push.permission.can_publish

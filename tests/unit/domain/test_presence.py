@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from support.rooms import Room, told
+from msgspec import structs
+from support.calls import Call
+from support.rooms import T0, Room, stream, told
 
 from utd_engine.domain.orders import PresenceChanged
 from utd_engine.domain.turn import ENGINE
@@ -199,3 +201,41 @@ def test_r30_who_asked_and_stays_away_for_the_time_of_a_hold_is_waited_for_no_lo
     room.loses("ana")
     assert told(room.later(2)) == []
     assert told(room.later(30)) == ["request.cancelled"]
+
+
+def test_r48_late_reports_about_a_party_change_nothing() -> None:
+    call = Call()
+    call.arrives("ana")
+    call.loses("ana")
+    call.later(2)
+    call.arrives("ana")
+    old = PresenceChanged(identity=Identity("ana"), sid="PA_1", joined_at=T0, present=False)
+    before = call.state
+    for present in (False, True):
+        call.give(ENGINE, structs.replace(old, present=present))
+        assert call.state == before
+
+
+def test_r48_strangers_in_a_call_are_not_watched() -> None:
+    call = Call()
+    call.arrives("eve")
+    assert call.state.presence == {}
+
+
+def test_r27_the_return_before_it_counts_is_no_news() -> None:
+    room = stream()
+    room.act("host", c.InviteToStage(identity="ana"))
+    room.sees("ana")
+    room.loses("ana")
+    room.later(1.9)
+    assert told(room.sees("ana")) == []
+
+
+def test_r27_losing_the_place_again_holds_it_anew() -> None:
+    room = stream()
+    room.act("host", c.InviteToStage(identity="ana"))
+    for _ in range(2):
+        room.sees("ana")
+        room.loses("ana")
+        assert told(room.later(2)) == ["member.away", "stage.held"]
+        assert room.due_in == 30

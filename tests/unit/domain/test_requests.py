@@ -4,14 +4,23 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from support.rooms import SERVER_API, Room, told
+from support.rooms import SERVER_API, Room, stream, told
 
 from utd_engine.domain.requests import MAX_PENDING
 from utd_engine.domain.state import HANDLED_KEPT, RequestFiled, public_only
 from utd_engine.domain.turn import Actor
 from utd_protocol import commands as c
 from utd_protocol.policy import Policy
-from utd_protocol.types import BanScope, Identity, RequestsVisible, RoomType, SeatMode, Target
+from utd_protocol.types import (
+    BanScope,
+    Identity,
+    RequestsVisible,
+    RoomType,
+    SeatMode,
+    Source,
+    StageInvites,
+    Target,
+)
 
 OPEN = Policy(requests_visible=RequestsVisible.EVERYONE)
 
@@ -66,7 +75,7 @@ def test_r19_requests_refused() -> None:
     assert room.refused("bob", c.CreateRequest(index=9)).code == "seat_not_found"
     assert room.refused("bob", c.CreateRequest(target=Target.STAGE)).code == "invalid_request"
     assert room.refused(SERVER_API, c.CreateRequest()).code == "invalid_request"
-    calls = Room(room_type=RoomType.AUDIO_CALL, seats=0)
+    calls = Room(room_type=RoomType.AUDIO_CALL, seats=0, here=())
     assert calls.refused("bob", c.CreateRequest()).code == "invalid_state"
 
 
@@ -342,3 +351,68 @@ def test_a_backend_invites_and_approves_without_a_name() -> None:
     assert room.state.handled[-1].by is None
     room.give(Actor(kind="server", identity=Identity("bob")), c.CreateRequest())
     assert room.state.pending[2].identity == "bob"
+
+
+# --- the stage (R24, R26) -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["request", "invite"])
+@pytest.mark.parametrize(
+    "moot",
+    [
+        lambda room: room.act("ana", c.Leave()),
+        lambda room: room.act("host", c.Kick(identity="ana")),
+        lambda room: room.act("host", c.InviteToStage(identity="ana")),
+        lambda room: room.act("host", c.EndRoom()),
+        lambda room: [room.loses("ana"), room.later(2), room.later(30)],
+    ],
+    ids=["left", "kicked", "on stage", "ended", "lost"],
+)
+def test_r30_whatever_makes_a_wish_for_the_stage_moot_clears_it(
+    moot: Callable[[Room], object], direction: str
+) -> None:
+    room = stream(policy=Policy(invite_ttl_s=0))
+    if direction == "request":
+        room.act("ana", c.CreateRequest(target=Target.STAGE))
+    else:
+        room.act("host", c.CreateInvite(identity="ana", target=Target.STAGE))
+    room.sees("ana")
+    moot(room)
+    view = room.state.view
+    assert (room.state.pending, view.requests, view.invites) == ({}, (), ())
+
+
+def test_r24_an_explicit_invite_asks_for_consent_whatever_the_policy() -> None:
+    room = stream()
+    room.act("host", c.CreateInvite(identity="ana", target=Target.STAGE, sources=(Source.CAMERA,)))
+    assert room.on_stage == ["host"]
+    room.act("ana", c.AcceptInvite(id=1))
+    member = room.state.view.stage_member("ana")
+    assert member is not None
+    assert member.sources == (Source.CAMERA,)
+
+
+def test_r24_a_declined_invite_leaves_the_stage_alone() -> None:
+    room = stream(policy=Policy(stage_invites=StageInvites.CONSENT))
+    room.act("host", c.InviteToStage(identity="ana"))
+    assert told(room.act("ana", c.DeclineInvite(id=1))) == ["invite.declined"]
+    assert room.on_stage == ["host"]
+    assert told(room.act("host", c.InviteToStage(identity="ana"))) == ["invite.created"]
+    room.sees("ana")
+    assert told(room.later(60)) == ["invite.expired"]
+
+
+def test_r32_a_raised_hand_is_hidden_like_a_wish_for_a_seat() -> None:
+    room = stream()
+    log = public_only(room.act("ana", c.CreateRequest(target=Target.STAGE, note="my secret")))
+    text = msgspec.json.encode(log)
+    assert b"ana" not in text
+    assert b"secret" not in text
+
+
+def test_r26_approving_somebody_absent_gives_them_the_time_of_one_hold() -> None:
+    room = stream()
+    room.act("ana", c.CreateRequest(target=Target.STAGE))
+    room.act("host", c.ApproveRequest(id=1))
+    assert room.due_in == 30
+    assert told(room.later(30)) == ["member.away", "stage.left"]

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, get_args
 
+from support import tables
 from support.rooms import SERVER_API, Room
 
-from utd_engine.domain.refusal import Refused
 from utd_protocol import commands as c
 from utd_protocol.policy import PolicyPatch
 from utd_protocol.types import Role
@@ -78,11 +78,7 @@ def setting(command: c.RoomCommand) -> Room:
 
 def outcome(actor: str, command: c.RoomCommand) -> str:
     """`ok`, or why not."""
-    try:
-        setting(command).act(actor, command)
-    except Refused as refusal:
-        return refusal.code
-    return "ok"
+    return tables.outcome(lambda: setting(command).act(actor, command))
 
 
 def other(actor: str, target: str) -> str | None:
@@ -110,13 +106,7 @@ def rows() -> list[list[str]]:
 
 def text() -> str:
     """The table in columns."""
-    table = rows()
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    )
-    return "\n".join(lines) + "\n"
+    return tables.columns(rows())
 
 
 def test_r3_r4_who_may_do_what_to_whom() -> None:

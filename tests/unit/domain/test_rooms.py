@@ -116,8 +116,8 @@ def test_r2_the_owner_of_a_hostless_room_has_it_again() -> None:
 
 
 def test_r11_a_call_has_no_seats() -> None:
-    room = Room(room_type=RoomType.VIDEO_CALL, seats=0)
-    assert room.refused("host", c.LockSeats(indices="all")).code == "invalid_state"
+    room = Room(room_type=RoomType.VIDEO_CALL, seats=0, here=())
+    assert room.refused(SERVER_API, c.LockSeats(indices="all")).code == "invalid_state"
 
 
 def test_a_rooms_own_deadline_ends_it() -> None:

@@ -38,6 +38,7 @@ class Client:
         self._log = log
         self._on_news = on_news
         self._answers: asyncio.Queue[Done | Failed] = asyncio.Queue()
+        self._ended: Failed | None = None
 
     @classmethod
     @asynccontextmanager
@@ -76,10 +77,11 @@ class Client:
     async def _give(self, order: Order) -> bytes:
         pipe = self._process.stdin
         if pipe is not None:
-            pipe.write(msgspec.json.encode(order) + b"\n")
+            with suppress(RuntimeError, ConnectionError):  # it has ended: the reader says why
+                pipe.write(msgspec.json.encode(order) + b"\n")
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                line = await self._answers.get()
+                line = self._ended or await self._answers.get()
         except TimeoutError:
             what = type(order).__name__
             raise ClientFailed(f"{self.name}: {what}: no answer in {ANSWER_WITHIN_S:g} s") from None
@@ -96,7 +98,8 @@ class Client:
             else:
                 self._on_news(self.name, line)
         said = self._log.read_text(errors="replace")[-LOG_SHOWN:].strip()
-        self._answers.put_nowait(Failed(f"its process ended. It said:\n{said}"))
+        self._ended = Failed(f"its process ended. It said:\n{said}")
+        self._answers.put_nowait(self._ended)
 
     async def _end(self) -> None:
         if self._process.stdin is not None:

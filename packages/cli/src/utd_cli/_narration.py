@@ -1,6 +1,7 @@
 """What happened in a room, in words for people. It prints nothing."""
 
-from typing import Final
+from datetime import datetime
+from typing import Final, cast
 
 from msgspec import structs
 
@@ -8,7 +9,7 @@ from utd_protocol import events as ev
 from utd_protocol.events import RoomEvent, UnknownEvent
 
 _WORDS: Final[dict[type, str]] = {
-    ev.RoomOpened: "opened by {owner} with {seat_count} seats, mode {seat_mode}",
+    ev.RoomOpened: "opened by {owner}{grid}",
     ev.RoomSettingsChanged: "settings changed",
     ev.RoomPolicyChanged: "policy changed, version {version}",
     ev.RoomEnded: "ended ({reason})",
@@ -46,6 +47,19 @@ _WORDS: Final[dict[type, str]] = {
     ev.InviteDeclined: "invite {id} is declined",
     ev.InviteCancelled: "invite {id} is cancelled",
     ev.InviteExpired: "invite {id} is expired",
+    ev.StreamScheduled: "the stream is planned for {planned}",
+    ev.StreamLive: "the stream is live",
+    ev.StreamPaused: "the stream pauses",
+    ev.StreamResumed: "the stream goes on",
+    ev.StageJoined: "{identity} is on stage with {sources}",
+    ev.StageLeft: "{identity} is off the stage ({reason})",
+    ev.StageHeld: "a place on stage is held for {identity}, who is away",
+    ev.StageResumed: "{identity} is back on stage",
+    ev.StageSourcesChanged: "{identity} may show {sources} on stage",
+    ev.CallRinging: "the call rings",
+    ev.CallAccepted: "the call is accepted",
+    ev.CallConnected: "both are in the call",
+    ev.CallEnded: "the call is over: {status} ({reason}), {duration_s:.0f} s",
 }
 
 
@@ -53,7 +67,8 @@ def describe(event: RoomEvent | UnknownEvent) -> str:
     """One line about an event, without its time and place."""
     if isinstance(event, UnknownEvent):
         return printable(event.type)
-    words = _WORDS[type(event)].format(**_fields(event))
+    tag = str(event.__struct_config__.tag)
+    words = _WORDS.get(type(event), tag).format(**_fields(event))
     by = "" if event.by is None or event.by in words.split() else f", by {event.by}"
     return printable(words + by)
 
@@ -64,11 +79,31 @@ def printable(text: str) -> str:
 
 
 def _fields(event: RoomEvent) -> dict[str, object]:
-    fields = structs.asdict(event)
-    if isinstance(event, ev.SeatReserved):
-        fields["kept_for"] = event.identity or event.role or "anybody"
-    if isinstance(event, ev.SeatsLocked | ev.SeatsUnlocked):
-        fields["indices"] = ", ".join(str(index) for index in event.indices)
-    if isinstance(event, ev.HostTransferred):
-        fields["host"] = event.host or "nobody"
-    return {name: "somebody" if value is None else value for name, value in fields.items()}
+    """The event's own, in words, and what is made of several of them."""
+    fields = {name: _word(value) for name, value in structs.asdict(event).items()}
+    match event:
+        case ev.RoomOpened(seat_count=count, seat_mode=mode) if count:
+            fields["grid"] = f" with {count} seats, mode {mode}"
+        case ev.RoomOpened():
+            fields["grid"] = ""
+        case ev.StreamScheduled(scheduled_at=planned):
+            fields["planned"] = "no time" if planned is None else fields["scheduled_at"]
+        case ev.SeatReserved(identity=who, role=role):
+            fields["kept_for"] = who or role or "anybody"
+        case ev.HostTransferred(host=None):
+            fields["host"] = "nobody"
+        case _:
+            pass
+    return fields
+
+
+def _word(value: object) -> object:
+    match value:
+        case None:
+            return "somebody"
+        case datetime():
+            return f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
+        case tuple():
+            return ", ".join(str(each) for each in cast("tuple[object, ...]", value))
+        case _:
+            return value

@@ -10,26 +10,29 @@ class Background:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
         self.crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def create_task(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """Start it now; after the end of the owner it is not started any more."""
+        if self._closed:
+            work.close()
+            work = _nothing()
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     async def aclose(self) -> None:
-        """Cancel what runs and wait for it."""
+        """Cancel what runs and wait for it. Twice is fine."""
+        self._closed = True
         while self._tasks:
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if self.crashed.done():
+            await asyncio.wait(tasks)
+        if not self.crashed.cancel() and not self.crashed.cancelled():
             self.crashed.exception()
-        else:
-            self.crashed.cancel()
 
     async def __aenter__(self) -> Self:
         return self
@@ -42,3 +45,7 @@ class Background:
         error = None if task.cancelled() else task.exception()
         if error is not None and not self.crashed.done():
             self.crashed.set_exception(error)
+
+
+async def _nothing() -> None:
+    return

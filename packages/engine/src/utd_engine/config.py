@@ -4,6 +4,7 @@ Each field's docstring below is its entry on the reference page; `tools/config_p
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -16,6 +17,7 @@ MASTER_SECRET_CHARS: Final = 43
 ADMIN_TOKEN_CHARS: Final = 24
 LIVEKIT_SECRET_CHARS: Final = 32
 WELL_KNOWN: Final = frozenset({"secret", "devkey", "changeme"})
+_ORIGIN: Final = re.compile(r"https?://[^/\s*]+")
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 PerSecond = Annotated[float, Meta(ge=0)]
@@ -155,13 +157,26 @@ def completed(config: Config, environment: Mapping[str, str]) -> Config:
     master = environment.get("UTD_MASTER_SECRET")
     if master:
         secrets = (master, *config.security.master_secrets)
-        config = structs.replace(config, security=Security(master_secrets=secrets))
+        security = structs.replace(config.security, master_secrets=secrets)
+        config = structs.replace(config, security=security)
     return config
 
 
 def check(config: Config) -> list[str]:
     """Everything that would be unsafe or cannot work, each with its fix."""
+    return [*_check_doors(config), *_check_livekit(config.livekit)]
+
+
+def _check_doors(config: Config) -> list[str]:
     problems: list[str] = []
+    url = config.http.public_url
+    if url and (not url.startswith(("http://", "https://")) or url.endswith("/")):
+        problems.append("http.public_url: must begin with http:// or https:// and end without /.")
+    problems.extend(
+        f"http.origins: {origin!r} is no origin; write scheme://host[:port], or '*'."
+        for origin in config.http.origins
+        if origin != "*" and not _ORIGIN.fullmatch(origin)
+    )
     if not config.security.master_secrets:
         problems.append(
             "security.master_secrets: give one, or set UTD_MASTER_SECRET; see `utd secret`."
@@ -173,7 +188,11 @@ def check(config: Config) -> list[str]:
         )
     if config.admin.token and len(config.admin.token) < ADMIN_TOKEN_CHARS:
         problems.append(f"admin.token: at least {ADMIN_TOKEN_CHARS} characters, or none.")
-    livekit = config.livekit
+    return problems
+
+
+def _check_livekit(livekit: LiveKit) -> list[str]:
+    problems: list[str] = []
     if not livekit.url.startswith(("ws://", "wss://")):
         problems.append("livekit.url: must begin with ws:// or wss://.")
     if livekit.api_url and not livekit.api_url.startswith(("http://", "https://")):

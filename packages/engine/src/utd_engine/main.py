@@ -6,26 +6,29 @@ import signal
 import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 import uvicorn
-from starlette.routing import Route
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from utd_engine import config as cfg
 from utd_engine.app.admission import Admission
 from utd_engine.app.apps import Apps
 from utd_engine.app.bans import Bans
+from utd_engine.app.calls import Calls
 from utd_engine.app.commits import Commit
 from utd_engine.app.entrance import Entrance
+from utd_engine.app.inbox import Waiters
 from utd_engine.app.limits import Limiter, Rate
 from utd_engine.app.locating import Locator
-from utd_engine.app.ports import Clock, Ids, MediaGateway, Store, WebhookReader
+from utd_engine.app.ports import Clock, Ids, Key, MediaGateway, Store, WebhookReader
 from utd_engine.app.presence import Presence
 from utd_engine.app.rights import Rights
-from utd_engine.app.rooms import Rooms
+from utd_engine.app.rooms import Rooms, is_open
 from utd_engine.app.snapshots import Snapshots
 from utd_engine.app.tokens import IdentityTokens, UserTokens
 from utd_engine.background import Background
@@ -34,8 +37,9 @@ from utd_engine.hooks.livekit import LiveKitHooks
 from utd_engine.http.admin import AdminAPI, Probes, admin_app
 from utd_engine.http.auth import Authenticator
 from utd_engine.http.handlers import Services
+from utd_engine.http.inbox import InboxSocket
 from utd_engine.http.metrics import http_observer
-from utd_engine.http.server import public_app
+from utd_engine.http.server import OwnRoute, public_app
 from utd_engine.loops.relay import Relay
 from utd_engine.loops.sweep import Sweep
 from utd_engine.loops.timers import Timers
@@ -48,6 +52,8 @@ from utd_engine.store.sqlite import SqliteStore
 from utd_engine.system import SystemClock, SystemIds
 
 HOOK_PATH: Final = "/hooks/livekit"
+INBOX_PATH: Final = "/api/v1/ws"
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 DRAIN_S: Final = 5
 KEEP_ALIVE_S: Final = 65
 BACKLOG: Final = 2048
@@ -79,6 +85,7 @@ class Engine(NamedTuple):
     hooks: LiveKitHooks
     background: Background
     metrics: Metrics
+    inbox: InboxSocket
 
 
 @asynccontextmanager
@@ -115,7 +122,7 @@ async def build(config: Config, world: Adapters | None = None) -> AsyncGenerator
             world = await stack.enter_async_context(adapters(config))
         background = await stack.enter_async_context(Background())
         engine = _wire(config, world, background)
-        await _start(engine, world)
+        engine.probes.is_started = True
         yield engine
 
 
@@ -135,39 +142,53 @@ def _wire(config: Config, world: Adapters, background: Background) -> Engine:
     for follower in (relay.committed, timers.committed, sweep.committed, bans.committed):
         rooms.follow(follower)
     rooms.follow(lambda commit: _count(metrics, commit))
-    rooms.settle_with(rights.settle)
+    rooms.follow(presence.committed)
+    rooms.follow(
+        lambda commit: None if is_open(commit.after) else admission.forget_media(commit.key)
+    )
+    rooms.settle_with(rights)
+    rooms.on_unknown = lambda key: _doubt(key, timers, relay, sweep)
     rights.on_failure = sweep.failed
     rights.before_end = relay.flush
     presence.metadata_of = relay.window
-    presence.on_recreated = sweep.missing
+    presence.on_found = relay.nudge
+    presence.on_forgotten = sweep.missing
     presence.on_counted = relay.audience
-    relay.on_missing = sweep.missing
+    relay.on_missing = sweep.hint
+    relay.on_failure = sweep.failed
     sweep.on_repairs = metrics.reconciled
-    sweep.on_forgotten = admission.forget_all_media
+    sweep.on_forgotten = lambda: _forget_media(presence, admission)
     admission.on_expected = sweep.expect
     limits = config.limits
+    limiter = partial(Limiter, clock=clock, on_limited=metrics.limited)
     services = Services(
         apps=Apps(store, clock, ids),
         rooms=rooms,
         admission=admission,
         entrance=Entrance(identities, tokens, bans, clock, ids),
-        locator=Locator(snapshots, admission),
+        locator=Locator(snapshots, admission, bans),
         store=store,
         clock=clock,
-        writes=Limiter("writes", Rate(limits.writes_per_second, limits.writes_burst), clock),
-        mints=Limiter("tokens", Rate(limits.mints_per_second, limits.mints_burst), clock),
+        writes=limiter("writes", Rate(limits.writes_per_second, limits.writes_burst)),
+        mints=limiter("tokens", Rate(limits.mints_per_second, limits.mints_burst)),
+        calls=Calls(store, rooms, admission, bans, clock=clock, ids=ids),
     )
-    failures = Rate(limits.failures_per_second, limits.failures_burst)
-    authenticator = Authenticator(services.apps, tokens, Limiter("failures", failures, clock))
+    failures = limiter("failures", Rate(limits.failures_per_second, limits.failures_burst))
+    authenticator = Authenticator(services.apps, tokens, failures)
     hooks = LiveKitHooks(webhooks, presence, sweep.hint, metrics.webhook, background)
-    probes = Probes(store, lambda: sweep.media_ok)
+    probes = Probes(store, lambda: sweep.media_ok, clock)
+    waiters = Waiters()
+    rooms.follow(waiters.committed)
+    inbox = InboxSocket(services.apps, tokens, bans, store=store, waiters=waiters, clock=clock)
+    metrics.watch_sockets(lambda: inbox.count)
     public = public_app(
         services,
         authenticator,
         http_observer(metrics.registry),
         new_id=ids.new,
         origins=config.http.origins,
-        extra=[Route(HOOK_PATH, hooks, methods=["POST"])],
+        https=config.http.public_url.startswith("https://"),
+        extra=[OwnRoute(HOOK_PATH, hooks, methods=["POST"]), WebSocketRoute(INBOX_PATH, inbox)],
     )
     admin = admin_app(
         AdminAPI(services.apps, identities),
@@ -181,21 +202,20 @@ def _wire(config: Config, world: Adapters, background: Background) -> Engine:
     background.create_task(Trim(store, clock, config.store.keep_days).serve(), name="trim")
     return Engine(
         public, admin, services, identities, presence, sweep, relay, probes, hooks, background,
-        metrics,
+        metrics, inbox,
     )  # fmt: skip
 
 
-async def _start(engine: Engine, world: Adapters) -> None:
-    """Rooms that were open before go on: their events are set again, and everybody is looked at."""
-    after = ""
-    while True:
-        rooms = await world.store.open_rooms(after=after, limit=1000)
-        for room in rooms:
-            engine.relay.nudge(room.key)
-        if len(rooms) < 1000:  # noqa: PLR2004 the page asked for
-            break
-        after = rooms[-1].key.id
-    engine.probes.is_started = True
+def _doubt(key: Key, timers: Timers, relay: Relay, sweep: Sweep) -> None:
+    """A room may have changed unheard: all who follow look at the store."""
+    timers.doubt(key)
+    relay.doubt(key)
+    sweep.hint(key)
+
+
+def _forget_media(presence: Presence, admission: Admission) -> None:
+    presence.forget_media()
+    admission.forget_all_media()
 
 
 def _count(metrics: Metrics, commit: Commit) -> None:
@@ -227,6 +247,7 @@ async def serving(config: Config, world: Adapters | None = None) -> AsyncGenerat
         admin = sockets.enter_context(_listen("admin", config.admin.host, config.admin.port))
         async with build(config, world) as engine, _served(engine, public, admin):
             base_url = config.http.public_url or _url(public)
+            engine.services.admission.ws_url = f"ws{base_url.removeprefix('http')}{INBOX_PATH}"
             yield Serving(engine, base_url, _url(admin))
 
 
@@ -234,13 +255,20 @@ async def serve(config: Config) -> None:
     """Serve until SIGTERM or SIGINT, or until a loop of the engine crashes."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+
+    def on_signal() -> None:
+        for name in STOP_SIGNALS:  # A second one ends the process at once; nothing is lost by it.
+            loop.remove_signal_handler(name)
+        stop.set()
+
+    for name in STOP_SIGNALS:
+        loop.add_signal_handler(name, on_signal)
     async with serving(config) as running:
         _log.info("engine.ready", base_url=running.base_url, admin_url=running.admin_url)
         stopped = asyncio.ensure_future(stop.wait())
         crashed = running.engine.background.crashed
-        await asyncio.wait({stopped, crashed}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {stopped, crashed}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         running.engine.probes.is_draining = True
         _log.info("engine.stopping")
@@ -258,8 +286,13 @@ async def _served(
         for server, listener in zip(servers, (public, admin), strict=True)
     ]
     try:
-        for server in servers:
-            await server.ready.wait()
+        for server, task in zip(servers, running, strict=True):
+            ready = asyncio.ensure_future(server.ready.wait())
+            either: set[asyncio.Future[Any]] = {ready, task}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                ready.cancel()
+                task.result()
         yield
     finally:
         for server in servers:

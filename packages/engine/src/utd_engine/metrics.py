@@ -1,5 +1,6 @@
 """What the engine measures beside HTTP. Base units, one prefix, labels bound to closed lists."""
 
+from collections.abc import Callable
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -55,11 +56,24 @@ class Metrics:
         self._events = Counter(
             "engine_events_total", "Events appended to logs.", ("type",), registry=self.registry
         )
+        self._limited = Counter(
+            "engine_rate_limited_total",
+            "Requests over a limit.",
+            ("tier",),
+            registry=self.registry,
+        )
+        self.sockets = Gauge(
+            "engine_ws_connections", "Inboxes that are followed now.", registry=self.registry
+        )
         self.media_up = Gauge("engine_sfu_up", "1 while LiveKit answers.", registry=self.registry)
         build = Gauge(
             "engine_build_info", "The running version.", ("version",), registry=self.registry
         )
         build.labels(version("utd-engine")).set(1)
+
+    def watch_sockets(self, count: Callable[[], int]) -> None:
+        """How many inboxes are followed over a WebSocket, asked at each scrape."""
+        self.sockets.set_function(count)
 
     def sfu_call(self, method: str, code: str, seconds: float) -> None:
         """One call to LiveKit."""
@@ -80,6 +94,10 @@ class Metrics:
         del key
         drift = repairs.recreated or repairs.pushed or repairs.removed
         self._reconciled.labels("repaired" if drift else "agreed").inc()
+
+    def limited(self, tier: str) -> None:
+        """One request that was over a limit."""
+        self._limited.labels(tier).inc()
 
     def event(self, kind: str) -> None:
         """One event of a log."""

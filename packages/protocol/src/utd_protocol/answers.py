@@ -1,7 +1,7 @@
 """Bodies of requests that are no room command, and of answers. One struct a shape."""
 
 from datetime import datetime
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -9,16 +9,20 @@ from msgspec import Meta, Struct
 from utd_protocol.policy import PolicyPatch
 from utd_protocol.types import (
     BanScope,
+    CallReason,
+    CallStatus,
+    Identity,
     IdentityField,
     ModeId,
     Role,
+    RoomState,
     RoomType,
     SeatCount,
     SeatMode,
     check_identity,
     check_room_name,
 )
-from utd_protocol.views import Request, RoomView, Seat
+from utd_protocol.views import CallView, Request, RoomView, Seat, StageMember
 
 T = TypeVar("T")
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -104,6 +108,72 @@ class OpenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         check_identity(self.owner, "owner")
 
 
+class CallRecord(Struct, frozen=True, kw_only=True):
+    """A call as its parties may look it up."""
+
+    call_id: str
+    type: RoomType
+    call: CallView
+
+
+class CallRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /api/v1/calls`: call somebody."""
+
+    callee_identity: IdentityField
+    type: RoomType
+    callee_name: DisplayName | None = None
+    metadata: dict[str, Any] = {}
+    """At most 4 KB as JSON; it rides with the ring and stays in the record."""
+    ring_timeout_s: Annotated[float, Meta(ge=5, le=120)] | None = None
+
+    def __post_init__(self) -> None:
+        check_identity(self.callee_identity, "callee_identity")
+
+
+class CallAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A call, and what its caller or the winning device of the callee needs to be in it."""
+
+    call_id: str
+    type: RoomType
+    status: CallStatus
+    caller_identity: Identity
+    callee_identity: Identity
+    caller_name: str = ""
+    callee_name: str = ""
+    reason: CallReason | None = None
+    ended_by: Identity | None = None
+    metadata: dict[str, Any] = {}
+    created_at: datetime
+    rings_until: datetime | None = None
+    ringing_at: datetime | None = None
+    accepted_at: datetime | None = None
+    connected_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration_s: float = 0.0
+    room_name: str | None = None
+    token: str | None = None
+    url: str | None = None
+    user_token: str | None = None
+    ws_url: str | None = None
+    room: RoomView | None = None
+    seq: int | None = None
+
+
+class StageAnswer(Struct, frozen=True, kw_only=True):
+    """`GET …/stage`."""
+
+    seq: int
+    state: RoomState
+    members: tuple[StageMember, ...]
+
+
+class InboxAnswer(Struct, frozen=True, kw_only=True):
+    """A piece of one's own inbox after a cursor, and where it ends now."""
+
+    events: tuple[msgspec.Raw, ...]
+    head: int
+
+
 class CommandAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What every command answers: its own events, so nobody is behind their own acts.
 
@@ -115,6 +185,9 @@ class CommandAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     events: tuple[msgspec.Raw, ...] = ()
     media: Literal["applied", "pending"]
     seats: tuple[Seat, ...] | None = None
+    members: tuple[StageMember, ...] | None = None
+    """The stage, after a command about it."""
+    state: RoomState | None = None
     request: Request | None = None
     created: bool | None = None
 

@@ -29,15 +29,18 @@ Folder: TypeAlias = Callable[[RoomView, AnyEvent], RoomView | None]
 
 
 def open_view(event: ev.RoomOpened) -> RoomView:
-    """The view that a log begins with."""
+    """The view that a log begins with; that of a call whose callee is busy ends there, too."""
+    call = opened_call(event)
+    over = call is not None and call.is_over
     return RoomView(
         room_id=event.room_id,
         type=event.room_type,
         name=event.name,
-        state=event.state,
+        state=RoomState.ENDED if over else event.state,
         owner=event.owner,
         host=event.host,
         opened_at=event.at,
+        ended_reason=str(call.reason) if call is not None and over else None,
         metadata=event.metadata,
         policy=event.policy,
         seat_mode=event.seat_mode,
@@ -48,7 +51,7 @@ def open_view(event: ev.RoomOpened) -> RoomView:
         ),
         stage=opened_stage(event),
         scheduled_at=event.scheduled_at,
-        call=opened_call(event),
+        call=call,
     )
 
 
@@ -277,9 +280,10 @@ def _with(view: RoomView, identity: Identity, source: Source) -> tuple[Source, .
 
 def _forget_absence(view: RoomView, identity: Identity) -> RoomView:
     """An absence matters only while there is a place or a role to come back to."""
-    if view.role_of(identity) is Role.AUDIENCE and view.seat_of(identity) is None:
-        return _member(view, identity, away=False)
-    return view
+    placed = view.seat_of(identity) is not None or view.stage_member(identity) is not None
+    if placed or view.role_of(identity) is not Role.AUDIENCE:
+        return view
+    return _member(view, identity, away=False)
 
 
 def _promote(view: RoomView, identity: Identity, role: Role) -> RoomView:

@@ -280,7 +280,7 @@ class ResumeStream(_Command, frozen=True, kw_only=True):
 class ScheduleStream(_Command, frozen=True, kw_only=True):
     """Say when the stream is meant to begin; nothing opens by itself."""
 
-    at: datetime | None = None
+    at: Moment | None = None
 
 
 class InviteToStage(_OfSomebody, frozen=True, kw_only=True):

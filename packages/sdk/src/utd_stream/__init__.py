@@ -29,6 +29,7 @@ from utd_stream._connection import Permissions as Permissions
 from utd_stream._connection import UTDConnectionState as UTDConnectionState
 from utd_stream._devices import Microphone as Microphone
 from utd_stream._devices import Speakers as Speakers
+from utd_stream._encryption import E2EEOptions as E2EEOptions
 from utd_stream._errors import AuthRejected as AuthRejected
 from utd_stream._errors import Banned as Banned
 from utd_stream._errors import Closed as Closed
@@ -37,6 +38,7 @@ from utd_stream._errors import Conflict as Conflict
 from utd_stream._errors import ConnectError as ConnectError
 from utd_stream._errors import ConnectionLost as ConnectionLost
 from utd_stream._errors import DeviceFailed as DeviceFailed
+from utd_stream._errors import EncryptionError as EncryptionError
 from utd_stream._errors import EngineError as EngineError
 from utd_stream._errors import Invalid as Invalid
 from utd_stream._errors import Kicked as Kicked
@@ -99,6 +101,8 @@ __all__ = [
     "ConnectionQuality",
     "DeviceFailed",
     "DisconnectReason",
+    "E2EEOptions",
+    "EncryptionError",
     "EngineError",
     "IdentityToken",
     "ImageFile",

@@ -15,6 +15,7 @@ from utd_stream._audio_room import UTDAudioRoomSession
 from utd_stream._backoff import Jitter, even_jitter
 from utd_stream._bearer import Bearer
 from utd_stream._door import Door
+from utd_stream._encryption import E2EEOptions
 from utd_stream._errors import ClosedByUs
 from utd_stream._http import DEADLINE, EngineHTTP, decode, write
 from utd_stream._link import ABANDONED_FOR, Abandoned, OpenLink
@@ -22,6 +23,10 @@ from utd_stream._media import MediaInputs
 from utd_stream._models import UTDStreamType, UTDTokenResponse
 from utd_stream._room import UTDRoom
 from utd_stream._session import UTDSession
+from utd_stream.agents._engine import EngineTokenSource
+from utd_stream.agents._options import SessionOptions
+from utd_stream.agents._session import Session
+from utd_stream.agents._tokens import TokenRequestOptions
 
 IdentityToken: TypeAlias = str | Callable[[], Awaitable[str]]
 """A token of the app's backend that says who the user is, or what fetches a new one."""
@@ -92,9 +97,11 @@ class UTDStreamClient:
         self._identity: str | None = None
         self._bearer: Bearer | None = None
         self._sessions: set[UTDSession] = set()
+        self._agent_sessions: set[Session] = set()
 
-        def make_room() -> UTDRoom:
+        def make_room(encryption: E2EEOptions | None = None) -> UTDRoom:
             return UTDRoom(
+                encryption=encryption,
                 roaming=roaming,
                 single_peer_connection=single_peer_connection,
                 timeout=timeout,
@@ -110,7 +117,10 @@ class UTDStreamClient:
 
     async def __aexit__(self, *_: object) -> None:
         try:
-            await asyncio.gather(*(session.dispose() for session in self._sessions))
+            await asyncio.gather(
+                *(session.dispose() for session in self._sessions),
+                *(session.__aexit__() for session in self._agent_sessions),
+            )
         finally:
             await self.dispose()
 
@@ -212,6 +222,55 @@ class UTDStreamClient:
         )
         return await self._join(request, UTDAudioRoomSession)
 
+    def agent_session(
+        self,
+        *,
+        agent_name: str | None = None,
+        identity: str | None = None,
+        name: str | None = None,
+        agent_metadata: str | None = None,
+        room_name: str | None = None,
+        options: SessionOptions | None = None,
+    ) -> Session:
+        """A `Session` with an AI agent, in a room that the engine opens for it.
+
+        Nothing is asked of the engine yet: that is done by `start`, or by
+        `async with client.agent_session(agent_name="…") as session:`. The reference's
+        `Session.withAgent`, with the engine's `/agents/token` as its token source.
+
+        Args:
+            agent_name: as its worker is registered; without one no agent is asked for.
+            identity: who the user is; by default whoever joined or authenticated last, or, if
+                nobody did, what the engine chooses.
+            name: for display.
+            agent_metadata: for the agent, as `job.metadata` there.
+            room_name: a live agent room of this user's own; by default a new one at each start.
+            options: microphone, timeouts, encryption.
+
+        Raises:
+            ClosedByUs: the client is closed.
+        """
+        self._check_open()
+        options = options or SessionOptions()
+        source = EngineTokenSource(self._http, self._fetch_identity_token)
+        wanted = TokenRequestOptions(
+            room_name=room_name,
+            participant_identity=identity or self._identity,
+            participant_name=name,
+            agent_name=agent_name,
+            agent_metadata=agent_metadata,
+        )
+        session = Session(
+            lambda: source.fetch(wanted), options=options, room=self._make_room(options.encryption)
+        )
+        self._agent_sessions.add(session)
+
+        async def forget() -> None:
+            self._agent_sessions.discard(session)
+
+        session.on_dispose(forget)
+        return session
+
     async def dispose(self) -> None:
         """Free the HTTP pool; every later call raises `ClosedByUs`. The reference's `dispose`.
 
@@ -266,9 +325,12 @@ class UTDStreamClient:
         token = self._identity_token
         return await token() if callable(token) else token
 
-    def _become(self, identity: str) -> None:
+    def _check_open(self) -> None:
         if self._http.closed:
             raise ClosedByUs("the client is closed: make a new UTDStreamClient")
+
+    def _become(self, identity: str) -> None:
+        self._check_open()
         if self._identity not in {None, identity} and self._sessions:
             message = (
                 f"this client has sessions of {self._identity!r}: dispose them first, "

@@ -13,7 +13,7 @@ UTDStreamException
 │   │   └── Banned
 │   ├── NotFound · Conflict · Limited · Invalid
 ├── MediaError
-│   ├── PublishNotAllowed · PublishFailed · DeviceFailed
+│   ├── PublishNotAllowed · PublishFailed · DeviceFailed · EncryptionError
 ├── Closed                it is over
 │   ├── ClosedByUs · Kicked · Replaced · RoomEnded · ConnectionLost
 └── Lagged                a reader fell too far behind
@@ -166,6 +166,10 @@ class PublishFailed(MediaError):
 
 class DeviceFailed(MediaError):
     """A microphone, camera or media file could not be used."""
+
+
+class EncryptionError(MediaError):
+    """End-to-end encryption was not asked for when the room was made, or is not up yet."""
 
 
 class Closed(UTDStreamException):

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from utd_protocol.types import Source
 from utd_stream._connection import Permissions
+from utd_stream._encryption import E2EEOptions
 from utd_stream._events import LiveKitEvent
 from utd_stream._media import AudioFrame
 from utd_stream._participants import RemoteParticipant
@@ -33,6 +34,7 @@ class LinkOptions(Struct, frozen=True, kw_only=True):
     single_peer_connection: bool | None = None
     connect_timeout: float = 10.0
     publish_timeout: float = 10.0
+    encryption: E2EEOptions | None = None
 
 
 class Sent(Protocol[P_contra]):
@@ -228,6 +230,10 @@ class Link(Protocol):
 
     async def send_bytes(self, data: bytes, packet: Packet) -> str:
         """Send a byte stream and return its id."""
+        ...
+
+    def set_encryption(self, *, enabled: bool) -> None:
+        """Switch encryption, of a joined connection that was made with it."""
         ...
 
     def serve_text(self, topic: str, handler: TextHandler | None) -> None:

@@ -268,6 +268,7 @@ class UTDRoom(RoomConnection):
         topic: str,
         destination_identities: Sequence[str] | None = None,
         attributes: Mapping[str, str] | None = None,
+        compress: bool = True,
     ) -> str:
         """Send text of any length as a stream; errors are as those of `send_data`.
 
@@ -276,13 +277,19 @@ class UTDRoom(RoomConnection):
             topic: receivers have a handler for each topic.
             destination_identities: to whom; everybody by default.
             attributes: words that travel in the header.
+            compress: where every receiver understands it.
 
         Returns:
             The id of the stream.
         """
         link = self._link_for_data()
         destinations = as_tuple(destination_identities)
-        packet = Packet(topic=topic, destinations=destinations, attributes=attributes or {})
+        packet = Packet(
+            topic=topic,
+            destinations=destinations,
+            attributes=attributes or {},
+            compress=compress,
+        )
         return await link.send_text(text, packet)
 
     async def send_bytes(

@@ -11,7 +11,8 @@ from utd_protocol.types import Source
 from utd_stream import _events as events
 from utd_stream._broadcast import Broadcast, EventReader
 from utd_stream._connection import ConnectionQuality, Permissions, UTDConnectionState
-from utd_stream._errors import ClosedByUs, Invalid, UTDStreamException
+from utd_stream._encryption import E2EEOptions
+from utd_stream._errors import ClosedByUs, EncryptionError, Invalid, UTDStreamException
 from utd_stream._events import LiveKitEvent
 from utd_stream._link import Abandoned, BytesHandler, Link, LinkOptions, OpenLink, TextHandler
 from utd_stream._local_tracks import LocalTracks
@@ -33,7 +34,7 @@ class RoomConnection:
     The half of `UTDRoom` that does not send or receive anything by itself.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 all are named
         self,
         *,
         adaptive_stream: bool = True,
@@ -42,6 +43,7 @@ class RoomConnection:
         single_peer_connection: bool | None = None,
         timeout: float = 10.0,
         media: MediaInputs | None = None,
+        encryption: E2EEOptions | None = None,
         open_link: OpenLink | None = None,
         abandoned: Abandoned | None = None,
     ) -> None:
@@ -58,6 +60,7 @@ class RoomConnection:
             timeout: seconds for joining, and for publishing a track.
             media: what is published when a call names no source; by default a `Push` and two
                 `PushVideo`, silent and dark until written to.
+            encryption: end-to-end, for everything that is sent and received.
             open_link: makes connections; LiveKit's by default.
             abandoned: who waits for attempts to join that were given up; this room by default.
         """
@@ -69,6 +72,7 @@ class RoomConnection:
             single_peer_connection=single_peer_connection,
             connect_timeout=timeout,
             publish_timeout=timeout,
+            encryption=encryption,
         )
         self._open_link = open_link
         self._abandoned = Abandoned(abandoned)
@@ -213,6 +217,23 @@ class RoomConnection:
         if self._link is not None:
             await self._link.disconnect()
             await self._tracks.settle()
+
+    def set_encryption_enabled(
+        self,
+        enabled: bool,  # noqa: FBT001 as in the reference
+    ) -> None:
+        """Switch end-to-end encryption off and on again; it is on at first.
+
+        Raises:
+            EncryptionError: the room was made without it, or is not joined.
+        """
+        self._check_open()
+        link = self._link_up()
+        if self._options.encryption is None:
+            raise EncryptionError("made without encryption; pass encryption= when making the room")
+        if link is None:
+            raise EncryptionError("not connected; connect before switching encryption")
+        link.set_encryption(enabled=enabled)
 
     async def aclose(self) -> None:
         """Leave the room and end everything: iterators, waiters, tracks. Idempotent, 5 s at most.

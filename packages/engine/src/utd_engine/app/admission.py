@@ -4,13 +4,14 @@ The same checks run at a join, at a rejoin and at a refresh.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from utd_engine.app.apps import Tenant
 from utd_engine.app.bans import Bans
 from utd_engine.app.commits import Context
 from utd_engine.app.naming import ban_place, room_key_name, sfu_name
-from utd_engine.app.ports import Clock, Ids, Join, Key, MediaGateway, Store
+from utd_engine.app.ports import Clock, Ids, Join, Key, MediaGateway, MediaUnavailable, Store
 from utd_engine.app.presence import Presence
 from utd_engine.app.rights import attributes_of
 from utd_engine.app.rooms import Rooms, Taken, is_open
@@ -41,6 +42,8 @@ class Person(NamedTuple):
     name: str = ""
     hosts: tuple[str, ...] | None = None
     """Rooms they may open as host; None: any."""
+    unproven: bool = False
+    """Only the publishable key stands behind the identity."""
 
 
 class Admission:
@@ -71,6 +74,8 @@ class Admission:
         """Rooms that LiveKit is known to have."""
         self._names: dict[tuple[str, str], Key] = {}
         """Where names led last; good for as long as that room is open."""
+        self.ws_url: str | None = None
+        """Where inboxes are followed, once the engine listens."""
         self.on_expected: Callable[[Key], None] = lambda _key: None
 
     def forget_media(self, key: Key) -> None:
@@ -88,38 +93,46 @@ class Admission:
             Refused: `banned`, `room_not_found`, `room_full`, `not_allowed`, `unknown_seat_mode`.
             MediaUnavailable: LiveKit cannot take the room now.
         """
-        await self._refuse_banned(tenant, person.identity, ban_place(wish.type, wish.room_name))
+        place = ban_place(wish.type, wish.room_name)
+        await self._bans.refuse(tenant.app_id, person.identity, place)
         key, snapshot = await self._room(tenant, person, wish)
-        return await self._admit(key, snapshot, person, wish.role, wish.attributes)
+        return await self.admit(key, snapshot, person, wish.role, wish.attributes)
 
     async def rejoin(self, tenant: Tenant, claims: UserClaims) -> TokenAnswer:
         """A new token for the room of a bearer, in the same role (for reconnects).
 
         Raises:
-            Refused: `room_ended`, `kicked`, `banned`, `room_full`.
+            Refused: `room_ended`, `kicked`, `banned`, `room_full`, `app_key_only`.
             MediaUnavailable: LiveKit cannot take the room now.
         """
         place = claims.room
         if place is None:
             raise Refused("invalid_request", "The bearer names no room.", hint="Join instead.")
         key = Key(tenant.app_id, "room", place.id)
-        await self._refuse_banned(tenant, claims.sub, f"{place.type}:{place.name}")
+        await self._readmit(tenant, claims)
         snapshot = await self._snapshots.current(key)
         if snapshot is None or not is_open(snapshot.state):
             raise room_ended(snapshot)
         if place.generation < generation(snapshot.state, claims.sub):
             refuse_kicked(snapshot.state, claims.sub)
         self.forget_media(key)
-        person = Person(claims.sub, claims.device, claims.name)
-        return await self._admit(key, snapshot, person, Role.AUDIENCE, {})
+        person = Person(claims.sub, claims.device, claims.name, unproven=claims.unproven)
+        return await self.admit(key, snapshot, person, Role.AUDIENCE, {})
 
     async def refresh(self, tenant: Tenant, claims: UserClaims) -> Bearer:
-        """A new bearer for the same identity, device and room; admission runs again."""
-        place = claims.room
-        where = f"{place.type}:{place.name}" if place else ""
-        await self._refuse_banned(tenant, claims.sub, where)
+        """A new bearer for the same identity, device and room; admission runs again.
+
+        Raises:
+            Refused: `banned`, or `app_key_only` once the app is in production.
+        """
+        await self._readmit(tenant, claims)
         return self._tokens.mint(
-            tenant.app_id, claims.sub, claims.device, name=claims.name, room=place
+            tenant.app_id,
+            claims.sub,
+            claims.device,
+            name=claims.name,
+            room=claims.room,
+            unproven=claims.unproven,
         )
 
     async def open(
@@ -138,7 +151,8 @@ class Admission:
             metadata=wish.metadata,
         )
         key, snapshot = await self._room(tenant, Person(wish.owner, "server"), request, server=True)
-        await self._ensure_media(key)
+        with suppress(MediaUnavailable):  # a join makes sure of it, and the sweep does
+            await self._ensure_media(key)
         return key, snapshot
 
     async def find(
@@ -189,7 +203,7 @@ class Admission:
                 hint="A host opens it by joining as host; a listener comes after that.",
             )
         place = f"{wish.type}:{wish.room_name}"
-        if not server and person.hosts is not None and place not in person.hosts:
+        if not allowed and person.hosts is not None and place not in person.hosts:
             raise Refused(
                 "not_allowed",
                 f"Your identity token does not let you host {place!r}.",
@@ -228,7 +242,7 @@ class Admission:
             metadata=wish.metadata,
         )
 
-    async def _admit(
+    async def admit(
         self,
         key: Key,
         snapshot: Snapshot,
@@ -236,6 +250,12 @@ class Admission:
         claim: Role,
         attributes: dict[str, str],
     ) -> TokenAnswer:
+        """Tokens for somebody who may come into this room.
+
+        Raises:
+            Refused: `room_full` or `room_ended`.
+            MediaUnavailable: LiveKit cannot take the room now.
+        """
         identity = Identity(person.identity)
         await self._refuse_full(key, snapshot, identity)
         order = orders.Join(identity=identity, claim=claim)
@@ -256,13 +276,20 @@ class Admission:
             name=person.name,
             attributes=attributes | attributes_of(state, identity),
         )
-        bearer = self._tokens.mint(key.app, identity, person.device, name=person.name, room=place)
+        bearer = self._tokens.mint(
+            key.app,
+            identity,
+            person.device,
+            name=person.name,
+            room=place,
+            unproven=person.unproven,
+        )
         return TokenAnswer(
             token=self._media.mint_token(join, now=self._clock.now(), ttl_s=JOIN_TOKEN_S),
             url=self._media.url,
             room_name=view.name,
             user_token=bearer.token,
-            ws_url=None,
+            ws_url=self.ws_url,
             role=role,
             role_clamped=claim is Role.HOST and role is not Role.HOST,
             room=view,
@@ -285,17 +312,14 @@ class Admission:
             await self._presence.ensure(key)
             self._in_media.add(key)
 
-    async def _refuse_banned(self, tenant: Tenant, identity: str, place: str) -> None:
-        ban = await self._bans.of(tenant.app_id, identity, place)
-        if ban is not None:
-            until = ban.until.isoformat() if ban.until else None
+    async def _readmit(self, tenant: Tenant, claims: UserClaims) -> None:
+        """What a join asks of somebody, asked again of who is in already."""
+        await self._bans.refuse(tenant.app_id, claims.sub, claims.place)
+        if claims.unproven and tenant.mode == "production":
             raise Refused(
-                "banned",
-                f"{identity!r} is banned" + (f" until {until}." if until else "."),
-                rule="R6",
-                hint="A moderator or the app's backend lifts a ban.",
-                until=until,
-                reason=ban.reason,
+                "app_key_only",
+                "This bearer was made in development, from the publishable key alone.",
+                hint="Join again with an identity token of the app's backend.",
             )
 
 

@@ -150,7 +150,7 @@ class Apps:
         """
         row = await self._key(key)
         if row is None or row.app_id != app_id or row.kind != "publishable":
-            raise _refused_key()
+            raise refused_key()
         return await self._tenant_of(row)
 
     async def by_secret(self, key: str) -> Tenant:
@@ -161,13 +161,13 @@ class Apps:
         """
         row = await self._key(key)
         if row is None or row.kind != "secret":
-            raise _refused_key()
+            raise refused_key()
         return await self._tenant_of(row)
 
     async def _tenant_of(self, row: KeyRow) -> Tenant:
         tenant = await self.get(row.app_id)
         if tenant is None:
-            raise _refused_key()
+            raise refused_key()
         return tenant
 
     async def _key(self, key: str) -> KeyRow | None:
@@ -205,7 +205,8 @@ def _tenant(row: AppRow) -> Tenant:
     return Tenant(row.app_id, row.name, row.mode, settings)
 
 
-def _refused_key() -> Refused:
+def refused_key() -> Refused:
+    """The same for an unknown app, an unknown key and a revoked one."""
     return Refused(
         "token_invalid",
         "The app id or the key was refused.",

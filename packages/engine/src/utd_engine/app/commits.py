@@ -1,17 +1,20 @@
 """What one decision writes and says: a pure translation of facts into an append and an answer."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, get_args
 
 import msgspec
 
+from utd_engine.app.letters import letters, stored
 from utd_engine.app.naming import ban_place
 from utd_engine.app.ports import (
     Append,
     AuditEntry,
     BanLift,
     BanRow,
+    HistoryRow,
     IdempotencyRecord,
     Key,
     NewEvent,
@@ -33,7 +36,7 @@ from utd_engine.domain.state import (
 from utd_engine.domain.turn import Actor
 from utd_protocol import commands as c
 from utd_protocol import events as ev
-from utd_protocol.answers import CommandAnswer
+from utd_protocol.answers import CallRecord, CommandAnswer
 from utd_protocol.codec import encode_event
 from utd_protocol.types import BanScope, Direction
 from utd_protocol.types import RoomState as Phase
@@ -42,17 +45,21 @@ from utd_protocol.views import Request, RoomView
 IDEMPOTENCY_KEPT: Final = timedelta(hours=24)
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(CommandAnswer)
+_STREAM_COMMANDS: Final[tuple[type, ...]] = get_args(c.StreamCommand)
 _SEAT_COMMANDS: Final[tuple[type, ...]] = get_args(c.SeatCommand)
 _TAGS: Final[dict[type, str]] = {
     kind: str(kind.__struct_config__.tag) for kind in get_args(ev.RoomEvent)
 }
 
 
-class Idempotency(NamedTuple):
-    """What a caller sent to make retries safe."""
+@dataclass(slots=True)
+class Idempotency:
+    """What a caller sent to make retries safe, and whether this was one."""
 
     key: str
     fingerprint: str
+    replayed: bool = False
+    """Set when the answer is the one of an earlier try."""
 
 
 class Context(NamedTuple):
@@ -73,6 +80,8 @@ class Commit(NamedTuple):
     head: int
     events: tuple[NewEvent, ...]
     wake_at: datetime | None
+    recipients: frozenset[str] = frozenset()
+    """Who has something new in their inbox."""
 
 
 class Draft(NamedTuple):
@@ -114,9 +123,24 @@ def draft(decision: Decision, context: Context) -> Draft:
         idempotency=_record(context, answer, now),
         audit=() if audit is None else (audit,),
         bans=_bans(key.app, after.view, facts),
+        inbox=tuple(stored(letter) for letter in letters(before.state, after, numbered)),
+        history=records(after.view),
         at=now,
     )
     return Draft(after, append, answer)
+
+
+def records(view: RoomView) -> tuple[HistoryRow, ...]:
+    """A call as both parties may look it up, from its beginning on (rule R40)."""
+    call = view.call
+    if call is None:
+        return ()
+    record = CallRecord(call_id=view.room_id, type=view.type, call=call)
+    data = _encoder.encode(record)
+    return tuple(
+        HistoryRow(party, view.room_id, call.created_at, data)
+        for party in (call.caller, call.callee)
+    )
 
 
 def read_answer(body: bytes) -> CommandAnswer:
@@ -176,6 +200,8 @@ def _answer(
         events=tuple(msgspec.Raw(event.data) for event in events),
         media="applied",
         seats=after.view.seats if isinstance(order, _SEAT_COMMANDS) else None,
+        members=after.view.stage if isinstance(order, _STREAM_COMMANDS) else None,
+        state=after.view.state if isinstance(order, _STREAM_COMMANDS) else None,
         request=request,
         created=created,
     )
@@ -203,8 +229,8 @@ def _request(
 def _record(context: Context, answer: CommandAnswer, now: datetime) -> IdempotencyRecord | None:
     if context.idempotency is None:
         return None
-    key, fingerprint = context.idempotency
-    return IdempotencyRecord(key, fingerprint, 200, _encoder.encode(answer), now + IDEMPOTENCY_KEPT)
+    sent, body = context.idempotency, _encoder.encode(answer)
+    return IdempotencyRecord(sent.key, sent.fingerprint, 200, body, now + IDEMPOTENCY_KEPT)
 
 
 def _bans(app: str, view: RoomView, facts: Sequence[Fact]) -> tuple[BanRow | BanLift, ...]:

@@ -36,13 +36,15 @@ class Entrance:
         caps; in production only an identity token is.
 
         Raises:
-            Refused: `app_key_only`, `token_invalid`, `token_expired` or `rate_limited`.
+            Refused: `app_key_only`, `token_invalid`, `token_expired`, `rate_limited` or
+                `invalid_request`.
         """
         device = wish.device_id or self._ids.new("dev")
         name = wish.name or ""
+        _refuse_another(actor, wish.identity)
         if wish.identity_token is not None:
             return self._identified(tenant, wish, device)
-        if actor.kind == "server":
+        if actor.kind == "server" or actor.identity is not None:
             return Person(wish.identity, device, name)
         if tenant.mode == "production":
             raise Refused(
@@ -52,21 +54,18 @@ class Entrance:
                 "'identity_token', or mint with the secret key.",
             )
         self._refuse_crowd(tenant, wish.identity)
-        return Person(wish.identity, device, name)
+        return Person(wish.identity, device, name, unproven=True)
 
     async def session(self, tenant: Tenant, person: Person) -> Bearer:
         """A bearer without a room, unless the app has banned them."""
-        ban = await self._bans.of(tenant.app_id, person.identity, "")
-        if ban is not None:
-            until = ban.until.isoformat() if ban.until else None
-            raise Refused(
-                "banned",
-                f"{person.identity!r} is banned from the app.",
-                rule="R6",
-                until=until,
-                reason=ban.reason,
-            )
-        return self._users.mint(tenant.app_id, person.identity, person.device, name=person.name)
+        await self._bans.refuse(tenant.app_id, person.identity, "")
+        return self._users.mint(
+            tenant.app_id,
+            person.identity,
+            person.device,
+            name=person.name,
+            unproven=person.unproven,
+        )
 
     def _identified(
         self, tenant: Tenant, wish: TokenRequest | SessionRequest, device: str
@@ -97,7 +96,18 @@ class Entrance:
                 "rate_limited",
                 f"Development mode lets {most} identities in within a minute.",
                 hint="Use identity tokens, or raise the app's 'development_identities'.",
-                retry_after=WINDOW_S,
+                retry_after=round(next(iter(recent.values())) + WINDOW_S - now, 3),
             )
         recent[identity] = now
         recent.move_to_end(identity)
+
+
+def _refuse_another(actor: Actor, identity: str) -> None:
+    """A backend that acts for a user mints for that user."""
+    if actor.identity not in {None, identity}:
+        raise Refused(
+            "invalid_request",
+            f"X-Act-As is {actor.identity!r}, but 'identity' is {identity!r}.",
+            hint="Leave X-Act-As out: the secret key mints for anybody.",
+            field="identity",
+        )

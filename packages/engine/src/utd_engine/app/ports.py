@@ -154,6 +154,16 @@ class InboxEvent(NamedTuple):
     """JSON object without `seq`; the store keeps `seq` beside it."""
 
 
+class HistoryRow(NamedTuple):
+    """One user's record of something that goes on being known after its room is gone: a call."""
+
+    identity: str
+    id: str
+    at: datetime
+    """When it began: the order of the list."""
+    data: bytes
+
+
 class Append(Struct, frozen=True, kw_only=True):
     """Everything that one command changes. All of it becomes durable, or nothing."""
 
@@ -172,6 +182,8 @@ class Append(Struct, frozen=True, kw_only=True):
     audit: tuple[AuditEntry, ...] = ()
     bans: tuple[BanRow | BanLift, ...] = ()
     inbox: tuple[InboxEvent, ...] = ()
+    history: tuple[HistoryRow, ...] = ()
+    """Records that replace those of the same identity and id."""
     at: datetime | None = None
     """When it was decided: it ages the aggregate and tells whether an older answer has expired.
 
@@ -279,8 +291,14 @@ class Store(Protocol):
         """Events of all rooms of an app with pos > after_pos, in order; gaps in pos are normal."""
         ...
 
-    async def trim(self, before: datetime) -> int:
+    async def trim(self, before: datetime, *, history_before: datetime | None = None) -> int:
         """Drop events, answers and closed aggregates older than this; how many rows went."""
+        ...
+
+    async def history(
+        self, app: str, identity: str, *, before: tuple[datetime, str] | None = None, limit: int
+    ) -> list[HistoryRow]:
+        """A user's records, newest first, older than a record's time and id."""
         ...
 
     async def due(self, now: datetime, limit: int) -> list[Key]:
@@ -447,6 +465,10 @@ class MediaGateway(Protocol):
 
     async def remove_room(self, room: str) -> None:
         """Delete the room; a missing one is fine."""
+        ...
+
+    async def list_rooms(self) -> list[str]:
+        """The names of all rooms that are there."""
         ...
 
     async def push_member(

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from utd_engine.app.commits import Commit
 from utd_engine.app.naming import ban_place, sfu_name
 from utd_engine.app.ports import (
     Clock,
@@ -40,6 +41,8 @@ class Repairs(NamedTuple):
     pushed: int = 0
     removed: int = 0
     people: int = 0
+    over: bool = False
+    """The room has ended, and LiveKit has confirmed that it is gone there, too."""
 
 
 class Presence:
@@ -60,10 +63,13 @@ class Presence:
         self._rights = rights
         self._media = media
         self._clock = clock
-        self.counts: dict[Key, int] = {}
-        """People in each room, as of the last reconciliation."""
+        self._counts: dict[Key, int] = {}
+        """People in each open room that LiveKit has, as of the last reconciliation."""
         self.metadata_of: Callable[[Key], Awaitable[str]] | None = None
-        self.on_recreated: Callable[[Key], None] = lambda _key: None
+        self.on_found: Callable[[Key], None] = lambda _key: None
+        """LiveKit has a room that this process did not know to be there."""
+        self.on_forgotten: Callable[[Key], None] = lambda _key: None
+        """LiveKit has lost a room that was there."""
         self.on_counted: Callable[[Key, int], None] = lambda _key, _count: None
 
     async def arrived(self, key: Key, one: Observed) -> None:
@@ -76,11 +82,11 @@ class Presence:
             return
         if is_open(snapshot.state) and one.identity in watched(snapshot.state):
             await self._report(key, one, present=True)
-        small = self.counts.get(key, 0) < SMALL_ROOM
+        small = self._counts.get(key, 0) < SMALL_ROOM
         if small or one.identity in watched(snapshot.state):
             self._rights.reassert(key, one.identity)
         else:
-            self._rights.push(key, one.identity)
+            self._rights.push(key, [one.identity])
 
     async def reconcile(self, key: Key) -> Repairs:
         """Compare one room with LiveKit and repair what differs.
@@ -95,15 +101,29 @@ class Presence:
         view = snapshot.state.view
         name = sfu_name(key, view.type)
         if not is_open(snapshot.state):
-            self.counts.pop(key, None)
             await self._media.remove_room(name)
-            return Repairs()
+            return Repairs(over=True)
         incarnation = await self._media.list_members(name)
         if incarnation.sid is None:
-            await self.ensure(key)
-            self.on_recreated(key)
-            return Repairs(recreated=True, people=self.counts.get(key, 0))
-        return await self._compare(key, incarnation)
+            return await self._bring_back(key)
+        return await self._compare(key, snapshot.state, incarnation)
+
+    def forget_media(self) -> None:
+        """LiveKit may have lost every room."""
+        self._counts.clear()
+
+    def committed(self, commit: Commit) -> None:
+        """Nobody is counted in a room that is over."""
+        if not is_open(commit.after):
+            self._counts.pop(commit.key, None)
+
+    async def _bring_back(self, key: Key) -> Repairs:
+        """A room that LiveKit had and has no more was not the only one to be lost."""
+        was_there = self._counts.pop(key, None) is not None
+        await self.ensure(key)
+        if was_there:
+            self.on_forgotten(key)
+        return Repairs(recreated=True)
 
     async def ensure(self, key: Key) -> None:
         """Create the room in LiveKit unless it is there, with its newest events in it."""
@@ -114,18 +134,25 @@ class Presence:
         name = sfu_name(key, snapshot.state.view.type)
         await self._media.ensure_room(name, metadata=metadata)
 
-    async def _compare(self, key: Key, incarnation: Incarnation) -> Repairs:
+    async def _compare(self, key: Key, before: RoomState, incarnation: Incarnation) -> Repairs:
         people = [one for one in incarnation.members if not (one.agent or one.hidden)]
-        self.counts[key] = len(people)
-        self.on_counted(key, len(people))
-        await self._remember(key, people)
         snapshot = await self._snapshots.current(key)
-        if snapshot is None:
+        if snapshot is None or not is_open(snapshot.state):
             return Repairs()
+        self._count(key, len(people))
+        await self._remember(key, people)
         for report in presence_reports(snapshot.state, people):
-            await self._order(key, report)
+            if not _is_newer_than_list(before, report):
+                await self._order(key, report)
         await self._note_occupancy(key, snapshot.state, len(people))
         return await self._repair(key, incarnation, len(people))
+
+    def _count(self, key: Key, people: int) -> None:
+        is_new = key not in self._counts
+        self._counts[key] = people
+        if is_new:
+            self.on_found(key)
+        self.on_counted(key, people)
 
     async def _repair(self, key: Key, incarnation: Incarnation, people: int) -> Repairs:
         snapshot = await self._snapshots.current(key)
@@ -138,7 +165,7 @@ class Presence:
         for action in plan(snapshot.state, incarnation.members, banned):
             if isinstance(action, Push):
                 pushed += 1
-                self._rights.push(key, action.identity)
+                self._rights.push(key, [action.identity])
             else:
                 removed += 1
                 await self._remove(key, snapshot.state, action.identity, action.reason)
@@ -175,6 +202,12 @@ class Presence:
     async def _order(self, key: Key, order: Order) -> None:
         """An order of the engine. If the room has ended meanwhile there is nothing to do."""
         try:
-            await self._rooms.handle(key, order)
+            await self._rooms.act(key, order)
         except Refused:
             return
+
+
+def _is_newer_than_list(before: RoomState, report: PresenceChanged) -> bool:
+    """Somebody came while LiveKit was listing: the list is older than what is known of them."""
+    known = before.presence.get(report.identity)
+    return not report.present and (known is None or known.sid != report.sid)

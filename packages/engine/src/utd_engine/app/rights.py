@@ -5,13 +5,13 @@ wishes of one person coalesce and the newest wins. What fails is the sweep's, wh
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeAlias
 
 import structlog
 
 from utd_engine.app.naming import sfu_name
-from utd_engine.app.ports import Key, MediaGateway, MediaUnavailable, Tasks
+from utd_engine.app.ports import Key, MediaGateway, MediaUnavailable, StoreUnavailable, Tasks
 from utd_engine.app.snapshots import Snapshots
 from utd_engine.domain.permissions import desired_permission
 from utd_engine.domain.state import RoomState, is_evicted
@@ -36,7 +36,7 @@ class _Lane:
 
 
 class Rights:
-    """A lane a room. Its tasks outlive every caller, and end with the engine."""
+    """A lane a room, for as long as somebody waits. Its tasks outlive every caller."""
 
     def __init__(self, snapshots: Snapshots, media: MediaGateway, tasks: Tasks) -> None:
         self._snapshots = snapshots
@@ -46,31 +46,41 @@ class Rights:
         self.on_failure: OnFailure = lambda _key: None
         self.before_end: BeforeEnd = _nothing
 
-    async def settle(self, key: Key, people: set[str]) -> bool:
-        """Bring LiveKit to the newest state for these people; False when it did not confirm it."""
-        results = await asyncio.gather(*(self._enqueue(key, who) for who in people))
-        return all(results)
+    async def settle(self, key: Key, people: Iterable[str]) -> bool:
+        """Bring LiveKit to the newest state for these people; False when it did not confirm it.
+
+        Cancelling it ends the waiting; LiveKit is told in any case.
+        """
+        lane = self._lane(key)
+        waiters = [self._wait(lane, who) for who in people]
+        return all(await asyncio.gather(*waiters))
+
+    def push(self, key: Key, people: Iterable[str]) -> None:
+        """Like `settle`, and nobody waits."""
+        lane = self._lane(key)
+        for who in people:
+            lane.waiting.setdefault(who, [])
 
     def reassert(self, key: Key, identity: str) -> None:
         """Push the whole permission, with attributes, whatever LiveKit seems to have."""
-        self._enqueue(key, identity)
+        self.push(key, [identity])
         self._lanes[key].reassert.add(identity)
 
     def put_out(self, key: Key, identity: str) -> None:
         """Disconnect somebody whom the room's own state does not know to be unwelcome."""
-        self._enqueue(key, identity)
+        self.push(key, [identity])
         self._lanes[key].put_out.add(identity)
 
-    def push(self, key: Key, identity: str) -> None:
-        """Like `settle`, without waiting."""
-        self._enqueue(key, identity)
-
-    def _enqueue(self, key: Key, identity: str) -> asyncio.Future[bool]:
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    def _lane(self, key: Key) -> _Lane:
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane()
+            lane = _Lane()
             self._tasks.create_task(self._serve(key, lane), name=f"rights {key.id}")
+            self._lanes[key] = lane
+        return lane
+
+    def _wait(self, lane: _Lane, identity: str) -> asyncio.Future[bool]:
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         lane.waiting.setdefault(identity, []).append(done)
         return done
 
@@ -80,50 +90,59 @@ class Rights:
             while lane.waiting:
                 identity = next(iter(lane.waiting))
                 waiting = lane.waiting.pop(identity)
+                confirmed = False
                 try:
-                    confirmed = await self._call(key, lane, identity)
-                except MediaUnavailable:
-                    confirmed = False
-                    self.on_failure(key)
-                except Exception:  # noqa: BLE001 one broken room must not stop the others
-                    confirmed = False
-                    _log.exception("rights.failed", room=key.id)
-                    self.on_failure(key)
-                for done in waiting:
-                    if not done.done():
-                        done.set_result(confirmed)
+                    confirmed = await self._confirmed(key, lane, identity)
+                finally:
+                    _answer(waiting, confirmed=confirmed)
         finally:
             del self._lanes[key]
-            for done in (one for rest in lane.waiting.values() for one in rest):
-                done.cancel()
+            for waiting in lane.waiting.values():
+                _answer(waiting, confirmed=False)
 
-    async def _call(self, key: Key, lane: _Lane, identity: str) -> bool:
-        snapshot = await self._snapshots.current(key)
-        if snapshot is None:
-            return True
-        state = snapshot.state
-        room = sfu_name(key, state.view.type)
-        put_out = identity in lane.put_out
-        reassert = identity in lane.reassert
+    async def _confirmed(self, key: Key, lane: _Lane, identity: str) -> bool:
+        try:
+            await self._call(key, lane, identity)
+        except (MediaUnavailable, StoreUnavailable):
+            self.on_failure(key)
+            return False
+        except Exception:  # noqa: BLE001 one broken room must not stop the others
+            _log.exception("rights.failed", room=key.id)
+            self.on_failure(key)
+            return False
+        return True
+
+    async def _call(self, key: Key, lane: _Lane, identity: str) -> None:
+        put_out, reassert = identity in lane.put_out, identity in lane.reassert
         lane.put_out.discard(identity)
         lane.reassert.discard(identity)
+        snapshot = await self._snapshots.current(key)
+        if snapshot is None:
+            return
+        state = snapshot.state
+        room = sfu_name(key, state.view.type)
         if state.view.state is Phase.ENDED:
             await self.before_end(key)
             await self._media.remove_room(room)
         elif identity == WHOLE_ROOM:
-            return True
+            return
         elif put_out or is_evicted(state, identity):
             await self._media.remove_member(room, identity)
         else:
             wish = desired_permission(state, identity)
             attributes = attributes_of(state, identity) if reassert else None
             await self._media.push_member(room, identity, wish, attributes=attributes)
-        return True
 
 
 def attributes_of(state: RoomState, identity: str) -> dict[str, str]:
     """What everybody sees beside a name; pushing it makes a listener visible at once."""
     return {"utd.role": str(state.view.role_of(identity))}
+
+
+def _answer(waiting: list[asyncio.Future[bool]], *, confirmed: bool) -> None:
+    for done in waiting:
+        if not done.done():
+            done.set_result(confirmed)
 
 
 async def _nothing(_key: Key) -> None:

@@ -4,14 +4,33 @@ The only way to change a room. Everything that comes back (a webhook, a timer) e
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol, TypeAlias
 
 from msgspec import structs
 
-from utd_engine.app.commits import Commit, Context, Decision, audit_entry, draft, read_answer
+from utd_engine.app.commits import (
+    Commit,
+    Context,
+    Decision,
+    audit_entry,
+    draft,
+    read_answer,
+    records,
+)
+from utd_engine.app.letters import incoming, stored
 from utd_engine.app.naming import room_key_name
-from utd_engine.app.ports import Answered, Append, Appended, Clock, Conflict, Key, NewEvent, Store
+from utd_engine.app.ports import (
+    Answered,
+    Append,
+    Appended,
+    Clock,
+    Conflict,
+    Key,
+    NewEvent,
+    Store,
+    StoreUnavailable,
+)
 from utd_engine.app.snapshots import Cell, Snapshot, Snapshots, encode
 from utd_engine.domain.deadlines import next_deadline
 from utd_engine.domain.decide import decide, decide_open
@@ -20,17 +39,29 @@ from utd_engine.domain.permissions import concerned, listeners_differ, permissio
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.state import RoomState, apply_all, generation
 from utd_engine.domain.turn import ENGINE, Preset
+from utd_protocol import commands as c
 from utd_protocol import events as ev
 from utd_protocol.answers import CommandAnswer
 from utd_protocol.codec import encode_event
 from utd_protocol.types import RoomState as Phase
 
 OnCommit: TypeAlias = Callable[[Commit], None]
-Settle: TypeAlias = Callable[[Key, set[str]], Awaitable[bool]]
-"""Bring LiveKit to what the newest state says of these people; False: it did not confirm it."""
+OnUnknown: TypeAlias = Callable[[Key], None]
 
 PUSH_WITHIN_S = 2.0
 """A command waits this long for LiveKit, from its commit; then it answers `media: pending`."""
+
+
+class Settler(Protocol):
+    """Brings LiveKit to what the newest state says of people."""
+
+    async def settle(self, key: Key, people: Iterable[str]) -> bool:
+        """Do it, and say whether LiveKit confirmed it."""
+        ...
+
+    def push(self, key: Key, people: Iterable[str]) -> None:
+        """Do it, and nobody waits."""
+        ...
 
 
 class Taken(NamedTuple):
@@ -47,15 +78,17 @@ class Rooms:
         self._snapshots = snapshots
         self._clock = clock
         self._followers: list[OnCommit] = []
-        self._settle: Settle | None = None
+        self._settler: Settler | None = None
+        self.on_unknown: OnUnknown = lambda _key: None
+        """Told of rooms that may have changed without their followers: look at the store."""
 
     def follow(self, follower: OnCommit) -> None:
         """Call `follower` after every commit of this process, in order, before the answer."""
         self._followers.append(follower)
 
-    def settle_with(self, settle: Settle) -> None:
+    def settle_with(self, settler: Settler) -> None:
         """Who carries rights to LiveKit after a commit."""
-        self._settle = settle
+        self._settler = settler
 
     async def peek(self, key: Key) -> Snapshot | None:
         """A room as it is, open or over."""
@@ -77,40 +110,82 @@ class Rooms:
             Refused: the rules say no; nothing was changed.
             StoreUnavailable: the database cannot answer now.
         """
-        context = context or Context(ENGINE)
-        cell = self._snapshots.cell(key)
-        async with cell.lock:
-            outcome = await self._decide(cell, order, context, presets or {})
+        outcome = await self._carry_out(key, order, context or Context(ENGINE), presets or {})
         if isinstance(outcome, CommandAnswer):
             return outcome
         commit, answer = outcome
-        settled = await self._followed(commit)
+        settled = await self._settled(commit)
         return answer if settled else structs.replace(answer, media="pending")
 
-    async def open(self, key: Key, opening: ev.RoomOpened) -> Snapshot | Taken:
-        """Open a name (rule R1); `Taken` when somebody else was first."""
+    async def act(self, key: Key, order: Order) -> None:
+        """Carry out an order of the engine itself; it never waits for LiveKit.
+
+        Raises:
+            Refused: the rules say no; nothing was changed.
+            StoreUnavailable: the database cannot answer now.
+        """
+        outcome = await self._carry_out(key, order, Context(ENGINE), {})
+        if not isinstance(outcome, CommandAnswer) and self._settler is not None:
+            people = await self._people(outcome[0])
+            if people:
+                self._settler.push(key, people)
+
+    async def open(
+        self, key: Key, opening: ev.RoomOpened, *, take: tuple[str, ...] = ()
+    ) -> Snapshot | Taken:
+        """Open a name (rule R1); `Taken` when somebody else has it, or one of the names to `take`.
+
+        A call whose callee is busy is recorded and over at once: it takes no name.
+        """
         state, facts = decide_open(opening)
         first = structs.replace(opening, seq=1)
         state = apply_all(state, facts)
         event = NewEvent(1, "room.opened", opening.at, encode_event(first))
         name = room_key_name(opening.room_type, opening.name)
         wake_at = next_deadline(state)
+        told = incoming(first, state.view.call)
         append = Append(
             key=key,
             expected_version=0,
             events=(event,),
             state=encode(state),
             wake_at=wake_at,
-            take_keys=(name,),
+            open=is_open(state),
+            take_keys=(name, *take) if is_open(state) else (),
+            inbox=tuple(stored(letter) for letter in told),
+            history=records(state.view),
             at=opening.at,
         )
-        done = await self._store.append(append)
-        if isinstance(done, Conflict):
-            return Taken(await self._store.resolve(key.app, name))
-        snapshot = Snapshot(state, done.seq, done.version)
-        self._snapshots.cell(key).snapshot = snapshot
-        self._tell(Commit(key, state, state, 1, (event,), wake_at))
-        return snapshot
+        cell = self._snapshots.cell(key)
+        async with cell.lock:  # Who finds the name meanwhile waits until all know of the room.
+            done = await self._append(append)
+            if isinstance(done, Appended):
+                snapshot = Snapshot(state, done.seq, done.version)
+                self._snapshots.keep(cell, snapshot)
+                recipients = frozenset(letter.to for letter in told)
+                self._tell(Commit(key, state, state, 1, (event,), wake_at, recipients))
+                return snapshot
+        return Taken(await self._store.resolve(key.app, name))
+
+    async def _carry_out(
+        self, key: Key, order: Order, context: Context, presets: Mapping[str, Preset]
+    ) -> CommandAnswer | tuple[Commit, CommandAnswer]:
+        """Decide and tell the followers under the lock, so they learn of commits in order."""
+        cell = self._snapshots.cell(key)
+        async with cell.lock:
+            outcome = await self._decide(cell, order, context, presets)
+            if not isinstance(outcome, CommandAnswer):
+                self._tell(outcome[0])
+        return outcome
+
+    async def _append(self, append: Append) -> Appended | Conflict:
+        """An append whose outcome stays open may be in: what was kept here is not trusted then."""
+        try:
+            return await self._store.append(append)
+        except (StoreUnavailable, asyncio.CancelledError):
+            self._snapshots.forget(append.key)
+            self.on_unknown(append.key)
+            raise
 
     async def _decide(
         self, cell: Cell, order: Order, context: Context, presets: Mapping[str, Preset]
@@ -124,7 +199,8 @@ class Rooms:
                 raise Refused("room_not_found", "There is no such room.")
             now = self._clock.now()
             try:
-                facts = decide(before.state, context.actor, order, now, presets)
+                absent = await self._absent(cell.key, order)
+                facts = decide(before.state, context.actor, order, now, presets, absent=absent)
             except Refused as refusal:
                 if not fresh and await self._has_moved(cell, before):
                     continue
@@ -132,17 +208,30 @@ class Rooms:
             planned = draft(Decision(cell.key, before, order, facts, now), context)
             if context.dry_run or not (facts or context.idempotency):
                 return planned.answer
-            done = await self._store.append(planned.append)
+            done = await self._append(planned.append)
             if isinstance(done, Appended):
-                cell.snapshot = Snapshot(planned.after, done.seq, done.version)
+                self._snapshots.keep(cell, Snapshot(planned.after, done.seq, done.version))
                 append = planned.append
                 commit = Commit(
-                    cell.key, before.state, planned.after, done.seq, append.events, append.wake_at
+                    cell.key,
+                    before.state,
+                    planned.after,
+                    done.seq,
+                    append.events,
+                    append.wake_at,
+                    frozenset(event.identity for event in append.inbox),
                 )
                 return commit, planned.answer
             if done.kind == "answered":
                 return await self._replay(cell.key, context, before)
             fresh = True
+
+    async def _absent(self, key: Key, order: Order) -> frozenset[str]:
+        """Who is invited to a stage must be there (rule R24)."""
+        if not isinstance(order, c.InviteToStage):
+            return frozenset()
+        row = await self._store.present_one(key, order.identity)
+        return frozenset({order.identity}) if row is None else frozenset()
 
     async def _has_moved(self, cell: Cell, before: Snapshot) -> bool:
         """Whether another replica has changed the room since the snapshot that was kept here."""
@@ -179,28 +268,39 @@ class Rooms:
                 "This Idempotency-Key was used for another request.",
                 hint="Use a new key for every new request.",
             )
+        if context.idempotency:
+            context.idempotency.replayed = True
         return read_answer(answered.body)
 
-    async def _followed(self, commit: Commit) -> bool:
-        """Tell the followers and wait for LiveKit, at most `PUSH_WITHIN_S`."""
-        self._tell(commit)
-        people = await self._people(commit)
-        if self._settle is None or not people:
+    async def _settled(self, commit: Commit) -> bool:
+        """Wait for LiveKit, at most `PUSH_WITHIN_S`."""
+        if self._settler is None:
             return True
-        settling = asyncio.ensure_future(self._settle(commit.key, people))
+        people = await self._people(commit)
+        if people is None:
+            return False
+        if not people:
+            return True
         try:
-            return await self._clock.within(PUSH_WITHIN_S, asyncio.shield(settling))
+            settling = self._settler.settle(commit.key, people)
+            return await self._clock.within(PUSH_WITHIN_S, settling)
         except TimeoutError:
             return False
 
-    async def _people(self, commit: Commit) -> set[str]:
-        """Everybody whose rights the commit touched, or who must go; "" stands for the room."""
+    async def _people(self, commit: Commit) -> set[str] | None:
+        """Everybody whose rights the commit touched, or who must go; "" stands for the room.
+
+        None when it cannot be said now. The commit is in all the same, and the sweep finds them.
+        """
         before, after = commit.before, commit.after
         if after.view.state is Phase.ENDED:
             return {""} if before.view.state is not Phase.ENDED else set()
         candidates = concerned(before, after)
         if listeners_differ(before, after):
-            candidates |= {row.identity for row in await self._store.present(commit.key)}
+            try:
+                candidates |= {row.identity for row in await self._store.present(commit.key)}
+            except StoreUnavailable:
+                return None
         people = set(permission_changes(before, after, candidates))
         return people | {
             who for who in after.evicted if generation(before, who) != generation(after, who)

@@ -1,11 +1,13 @@
 """What this process keeps of each room: its newest snapshot and a lock. The store has the truth.
 
 A snapshot that was kept is only ever a head start: an append on an old one is refused by its
-version, and a refusal decided on one is decided again when the store has a newer one.
+version, and a refusal decided on one is decided again when the store has a newer one. What this
+process itself commits is kept here at once, so rights and events never follow an older state.
 """
 
 import asyncio
 from collections import OrderedDict
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -40,8 +42,9 @@ class Cell:
 class Snapshots:
     """The newest known snapshots, least used dropped first."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, kept: int = KEPT) -> None:
         self._store = store
+        self._kept = kept
         self._cells: OrderedDict[Key, Cell] = OrderedDict()
 
     def cell(self, key: Key) -> Cell:
@@ -69,6 +72,12 @@ class Snapshots:
             cell.snapshot = known = decode(loaded)
         return known
 
+    def keep(self, cell: Cell, snapshot: Snapshot) -> None:
+        """What was just committed. Readers find it even if the cell was dropped meanwhile."""
+        for one in (cell, self.cell(cell.key)):
+            if one.snapshot is None or one.snapshot.version < snapshot.version:
+                one.snapshot = snapshot
+
     def forget(self, key: Key) -> None:
         """Ask the store next time."""
         cell = self._cells.get(key)
@@ -76,10 +85,11 @@ class Snapshots:
             cell.snapshot = None
 
     def _drop_idle(self) -> None:
-        if len(self._cells) > KEPT:
-            oldest = next(iter(self._cells.values()))
-            if not oldest.lock.locked():
-                del self._cells[oldest.key]
+        """The newest is in use by whoever asked for it; a locked one is being decided on."""
+        excess = len(self._cells) - self._kept
+        for cell in list(islice(self._cells.values(), max(0, excess))):
+            if not cell.lock.locked():
+                del self._cells[cell.key]
 
 
 def encode(state: RoomState) -> bytes:

@@ -6,14 +6,16 @@ token, which its client can read and LiveKit renews, never opens this door.
 
 import hashlib
 import hmac
+import json
+from base64 import urlsafe_b64decode
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple, cast
+from typing import Annotated, Any, Final, NamedTuple
 
 import jwt
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from utd_engine.app.jwt import Signer
 from utd_engine.app.ports import Clock
@@ -52,6 +54,13 @@ class UserClaims(Struct, frozen=True, kw_only=True, omit_defaults=True):
     device: str
     name: str = ""
     room: Place | None = None
+    unproven: bool = False
+    """Nothing but the publishable key stood behind the identity: good in development only."""
+
+    @property
+    def place(self) -> str:
+        """Where a ban of the room would hold; empty for a bearer without a room."""
+        return f"{self.room.type}:{self.room.name}" if self.room else ""
 
 
 class IdentityClaims(Struct, frozen=True, kw_only=True):
@@ -59,7 +68,9 @@ class IdentityClaims(Struct, frozen=True, kw_only=True):
 
     sub: str
     exp: int
-    name: str | None = None
+    nbf: int | None = None
+    iat: int | None = None
+    name: Annotated[str, Meta(max_length=256)] | None = None
     hosts: tuple[str, ...] = ()
     """Rooms that they may open as host, such as `audio_room:lobby`."""
 
@@ -82,7 +93,14 @@ class UserTokens:
         self._seen: OrderedDict[bytes, UserClaims] = OrderedDict()
 
     def mint(
-        self, app: str, identity: str, device: str, *, name: str = "", room: Place | None = None
+        self,
+        app: str,
+        identity: str,
+        device: str,
+        *,
+        name: str = "",
+        room: Place | None = None,
+        unproven: bool = False,
     ) -> Bearer:
         """A token for an hour."""
         now = self._clock.now()
@@ -96,6 +114,7 @@ class UserTokens:
             device=device,
             name=name,
             room=room,
+            unproven=unproven,
         )
         return Bearer(self._signer.sign(msgspec.to_builtins(claims)), expires_at)
 
@@ -122,9 +141,10 @@ class UserTokens:
         try:
             claims = msgspec.convert(payload, UserClaims)
         except msgspec.ValidationError as error:
-            raise _invalid() from error
-        if claims.iss != ISSUER:
-            raise _invalid()
+            raise refused_token() from error
+        longest = USER_TOKEN_TTL.total_seconds()
+        if claims.iss != ISSUER or claims.exp - claims.nbf > longest:
+            raise refused_token()
         return claims
 
 
@@ -151,11 +171,11 @@ class IdentityTokens:
             try:
                 payload = _verified(token, keys, typ=None, now=now, audience=app)
             except Refused as refusal:
-                if refusal.code == "token_expired" or master is self._masters[-1]:
+                if refusal.code == "token_expired":
                     raise
                 continue
             return _identity_claims(payload, now)
-        raise _invalid()
+        raise refused_token()
 
 
 def derive(master: bytes, purpose: str, *parts: str) -> bytes:
@@ -175,9 +195,11 @@ def _identity_claims(payload: dict[str, Any], now: datetime) -> IdentityClaims:
     try:
         claims = msgspec.convert(payload, IdentityClaims)
     except msgspec.ValidationError as error:
-        raise _invalid() from error
-    if claims.exp - now.timestamp() > IDENTITY_TOKEN_LONGEST_S + LEEWAY_S:
-        raise _invalid("An identity token lives an hour at most: make 'exp' earlier.")
+        raise refused_token() from error
+    begins = claims.nbf if claims.nbf is not None else claims.iat
+    latest = min(now.timestamp(), now.timestamp() if begins is None else begins)
+    if claims.exp > latest + IDENTITY_TOKEN_LONGEST_S + LEEWAY_S:
+        raise refused_token("An identity token lives an hour at most: make 'exp' earlier.")
     return claims
 
 
@@ -191,14 +213,14 @@ def _verified(
 ) -> dict[str, Any]:
     """The payload of a token of one fixed algorithm whose key is known; times by our own clock."""
     if len(token) > MAX_TOKEN_CHARS:
-        raise _invalid()
+        raise refused_token()
     try:
         header = jwt.get_unverified_header(token)
         if header.get("alg") != "HS256" or (typ is not None and header.get("typ") != typ):
-            raise _invalid()
+            raise refused_token()
         key = keys.get(header.get("kid") if typ is not None else None)
         if key is None:
-            raise _invalid()
+            raise refused_token()
         payload: dict[str, Any] = jwt.decode(  # pyright: ignore[reportUnknownMemberType]
             token,
             key,
@@ -213,24 +235,43 @@ def _verified(
                 "enforce_minimum_key_length": True,
             },
         )
-    except (jwt.InvalidTokenError, UnicodeEncodeError, TypeError) as error:
-        raise _invalid() from error
+        _refuse_ambiguous(token)
+    except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError) as error:
+        raise refused_token() from error
     _check_times(payload, now.timestamp())
     return payload
 
 
 def _check_times(payload: dict[str, Any], now: float) -> None:
-    expires, begins = payload.get("exp"), payload.get("nbf", 0)
-    for value in (expires, begins):
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise _invalid()
-    if begins - LEEWAY_S > now:
-        raise _invalid()
-    if cast("float", expires) + LEEWAY_S <= now:
+    expires, begins, issued = (payload.get(name, 0) for name in ("exp", "nbf", "iat"))
+    for value in (expires, begins, issued):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise refused_token()
+    if max(begins, issued) - LEEWAY_S > now:
+        raise refused_token()
+    if expires + LEEWAY_S <= now:
         raise _expired()
 
 
-def _invalid(detail: str = "The token was refused.") -> Refused:
+def _refuse_ambiguous(token: str) -> None:
+    """A name that stands twice in a token means one thing to us and another to somebody else.
+
+    Raises:
+        ValueError: it has one.
+    """
+    for part in token.split(".")[:2]:
+        json.loads(urlsafe_b64decode(part + "=="), object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        raise ValueError("A name stands twice.")
+    return unique
+
+
+def refused_token(detail: str = "The token was refused.") -> Refused:
+    """The one refusal of every token that is not good, whatever is wrong with it."""
     return Refused("token_invalid", detail, hint="Get a new token and try again.")
 
 

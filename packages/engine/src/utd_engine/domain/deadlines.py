@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from utd_engine.domain import calls, hosts, presence, requests, rooms, seats, stage
 from utd_engine.domain.state import Fact, RoomState, apply_all, pending_of
-from utd_engine.domain.turn import ENGINE, Turn
+from utd_engine.domain.turn import ENGINE, Turn, hold_s
 from utd_protocol.types import Identity
 from utd_protocol.types import RoomState as Phase
 
@@ -50,7 +50,7 @@ def deadlines(state: RoomState) -> Iterator[Deadline]:
 
 
 def _of_people(state: RoomState) -> Iterator[Deadline]:
-    hold = timedelta(seconds=state.view.policy.seat_hold_s)
+    hold = timedelta(seconds=hold_s(state.view))
     for who, known in state.presence.items():
         identity = Identity(who)
         if known.present or known.away_at is None:

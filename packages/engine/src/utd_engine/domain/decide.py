@@ -145,7 +145,12 @@ def _refuse_foreign(room: RoomType, command: type[orders.Order]) -> None:
 
 
 def decide_open(opening: ev.RoomOpened) -> tuple[RoomState, list[Fact]]:
-    """The first state of a room, and the facts it begins with (rule R1)."""
+    """The first state of a room, and the facts it begins with (rule R1).
+
+    Raises:
+        Refused: the room cannot begin so (rule R33).
+    """
+    calls.refuse_opening(opening)
     state = RoomState(view=open_view(opening))
     actor = Actor(kind="user", identity=opening.owner)
     return state, rooms.opened(Turn(state=state, actor=actor, now=opening.at))
@@ -153,7 +158,7 @@ def decide_open(opening: ev.RoomOpened) -> tuple[RoomState, list[Fact]]:
 
 def _after_the_end(turn: Turn, command: orders.Order) -> list[Fact]:
     """Reports about a room that is over change nothing; wishes are refused."""
-    if turn.view.call is not None and type(command) in _CALLS_ONLY:
+    if turn.view.call is not None and isinstance(command, c.CallCommand):
         authorize(turn, command)
         return calls.after_the_end(turn, command)
     if isinstance(

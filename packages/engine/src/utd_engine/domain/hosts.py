@@ -1,11 +1,12 @@
 """The host: exactly one, or none after the policy `host_gone` said so (rules R2, R4 and R7a)."""
 
 from utd_engine.domain.refusal import Refused
+from utd_engine.domain.seats import drop_pending
 from utd_engine.domain.state import Fact
 from utd_engine.domain.turn import Turn
 from utd_protocol import commands as c
 from utd_protocol import events as ev
-from utd_protocol.types import HostGone, Identity, Role
+from utd_protocol.types import HostGone, Identity, Role, Target
 
 
 def transfer(turn: Turn, command: c.TransferHost) -> list[Fact]:
@@ -21,7 +22,7 @@ def transfer(turn: Turn, command: c.TransferHost) -> list[Fact]:
 def to(turn: Turn, identity: Identity) -> list[Fact]:
     """Make somebody host. Who is not there must appear in time, or counts as gone (rule R7a)."""
     change = ev.HostTransferred(at=turn.now, by=turn.by, previous=turn.view.host, host=identity)
-    return [change, *turn.watch(identity)]
+    return [change, *turn.watch(identity), *_moot(turn, identity)]
 
 
 def gone(turn: Turn) -> list[Fact]:
@@ -44,10 +45,16 @@ def gone_for_good(turn: Turn) -> list[Fact]:
     policy = turn.view.policy.host_gone
     heir = _heir(turn)
     if policy is not HostGone.END and heir is not None:
-        return [ev.HostTransferred(at=turn.now, previous=turn.view.host, host=heir)]
+        change = ev.HostTransferred(at=turn.now, previous=turn.view.host, host=heir)
+        return [change, *_moot(turn, heir)]
     if policy is HostGone.TRANSFER:
         return [ev.HostTransferred(at=turn.now, previous=turn.view.host, host=None)]
     return [ev.RoomEnded(at=turn.now, by=turn.by, reason="host_gone")]
+
+
+def _moot(turn: Turn, host: Identity) -> list[Fact]:
+    """A host leads the stage: what they asked for or were offered there is moot (rule R30)."""
+    return drop_pending(turn, host, Target.STAGE)
 
 
 def _heir(turn: Turn) -> Identity | None:

@@ -128,7 +128,9 @@ def leave(turn: Turn, command: c.Leave) -> list[Fact]:
     identity = turn.person()
     if is_stale(turn):
         return []
-    return calls.party_left(turn, identity) or _out(turn, identity, "left")
+    if turn.view.call is not None:
+        return calls.party_left(turn, identity)
+    return _out(turn, identity, "left")
 
 
 def _out(turn: Turn, identity: Identity, reason: str, *told: Fact, why: str = "") -> list[Fact]:

@@ -14,6 +14,8 @@ class Join(Struct, frozen=True, kw_only=True):
 
     identity: Identity
     claim: Role = Role.AUDIENCE
+    device: str | None = None
+    """Which installation of their client gets the token, where that matters (calls)."""
 
 
 class PresenceChanged(Struct, frozen=True, kw_only=True):

@@ -5,10 +5,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from utd_engine.domain.state import RoomState
+from utd_engine.domain.state import RoomState, parties
 from utd_protocol.types import DataPolicy, RoomType, SeatState, Source
 from utd_protocol.types import RoomState as Phase
-from utd_protocol.views import CallView
 
 
 class Permission(Struct, frozen=True, kw_only=True):
@@ -35,7 +34,7 @@ def desired_permission(state: RoomState, identity: str) -> Permission:
         identity: anybody, in the room or not; a stranger gets what a listener gets.
     """
     view = state.view
-    if view.state is Phase.ENDED or (view.call is not None and not _is_party(view.call, identity)):
+    if view.state is Phase.ENDED or (view.type.is_call and identity not in parties(state)):
         return NOTHING
     sources = _sources(state, identity)
     open_sources = tuple(sorted(set(sources) - set(view.member(identity).muted)))
@@ -66,8 +65,7 @@ def concerned(before: RoomState, after: RoomState) -> set[str]:
         people.update(seat.identity for seat in state.view.seats if seat.identity is not None)
         people.update(member.identity for member in state.view.members)
         people.update(member.identity for member in state.view.stage)
-        if state.view.call is not None:
-            people.update((state.view.call.caller, state.view.call.callee))
+        people.update(parties(state))
     return people
 
 
@@ -103,7 +101,3 @@ def _may_send_data(state: RoomState, identity: str) -> bool:
     speaks = seat is not None and seat.state is SeatState.TAKEN
     speaks = speaks or (member is not None and member.held_until is None)
     return view.policy.data is DataPolicy.SPEAKERS and speaks
-
-
-def _is_party(call: CallView, identity: str) -> bool:
-    return identity in {call.caller, call.callee}

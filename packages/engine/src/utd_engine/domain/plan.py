@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from utd_engine.domain.orders import PresenceChanged
 from utd_engine.domain.permissions import Permission, desired_permission
-from utd_engine.domain.state import Presence, RoomState, is_evicted, watched
+from utd_engine.domain.state import Presence, RoomState, is_evicted, parties, watched
 from utd_protocol.types import Identity
 
 
@@ -92,8 +92,7 @@ def must_go(state: RoomState, one: Participant, banned: Collection[str]) -> str 
     """Why somebody may not be there; None when they may (rules R6, R33 and R42)."""
     if one.identity in banned:
         return "banned"
-    call = state.view.call
-    if call is not None and one.identity not in {call.caller, call.callee}:
+    if state.view.type.is_call and one.identity not in parties(state):
         return "not_a_party"
     return "evicted" if is_evicted(state, one.identity) else None
 

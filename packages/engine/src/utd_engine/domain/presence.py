@@ -17,6 +17,7 @@ from utd_engine.domain.state import (
     Presence,
     Seen,
     is_evicted,
+    parties,
     watched,
 )
 from utd_engine.domain.turn import Turn
@@ -43,7 +44,7 @@ def declare_away(turn: Turn, identity: Identity) -> list[Fact]:
     seat = turn.view.seat_of(identity)
     placed = seat is not None or turn.view.stage_member(identity) is not None
     matters = placed or turn.view.role_of(identity) is not Role.AUDIENCE
-    matters = matters or identity in calls.parties(turn.state)
+    matters = matters or identity in parties(turn.state)
     if matters and not turn.view.member(identity).away:
         facts.append(ev.MemberAway(at=turn.now, identity=identity))
     if seat is not None and seat.state is SeatState.TAKEN:

@@ -1,6 +1,6 @@
 """A room's life: opening, joining, settings, end (rules R1, R2, R6 and R8)."""
 
-from utd_engine.domain import hosts, presence
+from utd_engine.domain import calls, hosts, presence
 from utd_engine.domain.orders import Join
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.state import Fact, OccupancyNoted, Readmitted, is_evicted
@@ -12,12 +12,14 @@ from utd_protocol.policy import patched
 
 def join(turn: Turn, order: Join) -> list[Fact]:
     """Somebody was admitted. A claim gives no role; the owner of a hostless room has it (R2)."""
+    if turn.view.call is not None:
+        calls.refuse_entry(turn, order)
+        return []
     facts: list[Fact] = []
     identity = order.identity
     if is_evicted(turn.state, identity):
         facts.append(Readmitted(identity=identity))
-    no_host = turn.view.host is None and turn.view.call is None
-    if no_host and identity == turn.view.owner:
+    if turn.view.host is None and identity == turn.view.owner:
         facts += hosts.to(turn, identity)
     return facts
 
@@ -57,10 +59,10 @@ def change_settings(turn: Turn, command: c.ChangeSettings) -> list[Fact]:
 
 
 def opened(turn: Turn) -> list[Fact]:
-    """What begins with a room: the wait for its host and for its first guest."""
+    """What begins with a room: the wait for its host and its first guest. A call rings already."""
     view = turn.view
     if view.call is not None:
-        return [] if view.call.is_over else [*turn.watch(view.call.caller)]
+        return []
     facts: list[Fact] = [
         OccupancyNoted(count=None, empty_at=turn.after(view.policy.empty_before_first_join_s))
     ]

@@ -7,7 +7,7 @@ from typing import Final
 
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.roles import outranks
-from utd_engine.domain.state import Fact
+from utd_engine.domain.state import Fact, is_evicted
 from utd_engine.domain.turn import Turn
 from utd_protocol import commands as c
 from utd_protocol import events as ev
@@ -32,7 +32,7 @@ def refuse_absent(turn: Turn, identity: str) -> None:
     Raises:
         Refused: `not_in_room`.
     """
-    if identity in turn.absent:
+    if identity in turn.absent or is_evicted(turn.state, identity):
         raise Refused(
             "not_in_room", f"{identity!r} is not in the room.", rule="R24", hint="They join first."
         )
@@ -95,10 +95,15 @@ def freed(turn: Turn, identity: str, reason: str) -> list[Fact]:
 
 
 def hold(turn: Turn, identity: Identity) -> list[Fact]:
-    """A co-host is lost: nobody publishes in their name, and the place waits (rule R27)."""
+    """A co-host is lost: nobody publishes in their name, and the place waits (rule R27).
+
+    Who never came had the time of a hold already.
+    """
     member = turn.view.stage_member(identity)
     if member is None or member.role is StageRole.HOST:
         return []
+    if turn.state.presence[identity].awaited:
+        return off(turn, member, "timeout")
     until = turn.after(turn.view.policy.stage_hold_s)
     return [ev.StageHeld(at=turn.now, identity=identity, until=until)]
 

@@ -239,9 +239,13 @@ def watched(state: RoomState) -> frozenset[str]:
     people.update(member.identity for member in view.stage)
     if view.host is not None:
         people.add(view.host)
-    if view.call is not None:
-        people.update((view.call.caller, view.call.callee))
-    return frozenset(people)
+    return parties(state).union(people)
+
+
+def parties(state: RoomState) -> frozenset[Identity]:
+    """The two people of a call; nobody in any other room."""
+    call = state.view.call
+    return frozenset() if call is None else frozenset({call.caller, call.callee})
 
 
 def pending_of(state: RoomState, identity: str) -> list[Request]:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.state import RoomState, Watched
-from utd_protocol.types import Identity, Role, SeatCount, SeatMode
+from utd_protocol.types import Identity, Role, RoomType, SeatCount, SeatMode
 from utd_protocol.views import RoomView
 
 
@@ -38,6 +38,13 @@ class Preset(Struct, frozen=True, kw_only=True):
     count: SeatCount
     mode: SeatMode = SeatMode.FREE
     reserved: dict[int, Role] = {}
+
+
+def hold_s(view: RoomView) -> float:
+    """How long a place of the room waits for its owner: a seat, or one on the stage, in seconds."""
+    return (
+        view.policy.stage_hold_s if view.type is RoomType.LIVE_STREAM else view.policy.seat_hold_s
+    )
 
 
 class Turn(Struct, frozen=True, kw_only=True):
@@ -76,14 +83,19 @@ class Turn(Struct, frozen=True, kw_only=True):
         return self.actor.identity
 
     def watch(self, identity: Identity) -> list[Watched]:
-        """Who is not known to be there gets the time of a held seat to appear (rule R13a).
+        """Who is not known to be there gets the time of a held place to appear (rule R13a).
 
         The clock of a fresh loss runs on: it is the shorter one.
         """
         known = self.state.presence.get(identity)
         if known is not None and not (known.awaited or known.declared):
             return []
-        return [Watched(identity=identity, away_at=self.after(self.view.policy.seat_hold_s))]
+        return [Watched(identity=identity, away_at=self.after(self.hold_s))]
+
+    @property
+    def hold_s(self) -> float:
+        """How long a place of this room waits for somebody who is not there."""
+        return hold_s(self.view)
 
     def after(self, seconds: float) -> datetime:
         """A moment this many seconds from now."""

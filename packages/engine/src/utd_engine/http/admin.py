@@ -9,19 +9,19 @@ import msgspec
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
-from starlette.applications import Starlette
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from utd_engine.app.apps import Apps, AppSettings, NewKey, Tenant
-from utd_engine.app.ports import Store, StoreUnavailable
+from utd_engine.app.ports import Clock, Store, StoreUnavailable
 from utd_engine.app.tokens import IdentityTokens
 from utd_engine.domain.refusal import Refused
 from utd_engine.http.call import Call
 from utd_engine.http.endpoint import read_body, request_id_of, respond
 from utd_engine.http.problem import encode, problem_of
-from utd_engine.http.server import NotFound
+from utd_engine.http.server import OwnRoute, RawPath, SafetyHeaders, routed
 
+READY_KEPT_S: Final = 1.0
+READY_WITHIN_S: Final = 2.0
 _JSON: Final = (b"content-type", b"application/json")
 _encoder: Final = msgspec.json.Encoder()
 
@@ -174,27 +174,26 @@ def admin_app(
         ("DELETE", "/admin/v1/apps/{app_id}/keys/{prefix}", api.revoke_key),
     ]
     routes = [
-        Route(path, _AdminEndpoint(handler, token, new_id), methods=[method])
+        OwnRoute(path, _AdminEndpoint(handler, token, new_id), methods=[method])
         for method, path, handler in rows
     ]
     routes += [
-        Route("/livez", _Probe(probes.live), methods=["GET"]),
-        Route("/readyz", _Probe(probes.ready), methods=["GET"]),
-        Route("/startupz", _Probe(probes.started), methods=["GET"]),
-        Route("/metrics", _Metrics(registry), methods=["GET"]),
+        OwnRoute("/livez", _Probe(probes.live), methods=["GET"]),
+        OwnRoute("/readyz", _Probe(probes.ready), methods=["GET"]),
+        OwnRoute("/startupz", _Probe(probes.started), methods=["GET"]),
+        OwnRoute("/metrics", _Metrics(registry), methods=["GET"]),
     ]
-    app = Starlette(routes=routes)
-    app.router.redirect_slashes = False
-    app.router.default = NotFound(new_id)
-    return app
+    return SafetyHeaders(RawPath(routed(routes, new_id)), https=False)
 
 
 class Probes:
     """What orchestrators ask. The media server's trouble is `degraded`, never unready."""
 
-    def __init__(self, store: Store, media_ok: Callable[[], bool]) -> None:
+    def __init__(self, store: Store, media_ok: Callable[[], bool], clock: Clock) -> None:
         self._store = store
         self._media_ok = media_ok
+        self._clock = clock
+        self._checked = (-READY_KEPT_S, "")
         self.is_started = False
         self.is_draining = False
 
@@ -214,12 +213,27 @@ class Probes:
             return Health(
                 status="unavailable", detail="draining" if self.is_draining else "starting"
             )
-        try:
-            await self._store.ping()
-        except StoreUnavailable as error:
-            return Health(status="unavailable", detail=str(error))
+        trouble = await self._store_trouble()
+        if trouble:
+            return Health(status="unavailable", detail=trouble)
         media = self._media_ok()
         return Health(status="ok" if media else "degraded", media="ok" if media else "unavailable")
+
+    async def _store_trouble(self) -> str:
+        """Why a write would fail, or nothing; asked once a second, however many ask."""
+        at, trouble = self._checked
+        if self._clock.monotonic() - at < READY_KEPT_S:
+            return trouble
+        try:
+            await self._clock.within(READY_WITHIN_S, self._store.ping())
+        except StoreUnavailable as error:
+            trouble = str(error)
+        except TimeoutError:
+            trouble = f"The database did not take a write within {READY_WITHIN_S:g} s."
+        else:
+            trouble = ""
+        self._checked = (self._clock.monotonic(), trouble)
+        return trouble
 
 
 class _AdminEndpoint:

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from utd_engine.app.apps import Apps, Tenant
+from utd_engine.app.apps import Apps, Tenant, refused_key
 from utd_engine.app.limits import Limiter
-from utd_engine.app.tokens import UserClaims, UserTokens
+from utd_engine.app.tokens import UserClaims, UserTokens, refused_token
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.turn import SERVER, Actor
 from utd_engine.http.call import Call
@@ -26,7 +26,7 @@ class Authenticator:
         """The publishable key of an app, or its secret key.
 
         Raises:
-            Refused: `unauthenticated`, `token_invalid` or `rate_limited`.
+            Refused: `unauthenticated` or `token_invalid`.
         """
         if await self._by_secret(call):
             return
@@ -37,17 +37,13 @@ class Authenticator:
                 "X-App-Id and X-App-Key are missing.",
                 hint="Send the app's id and its publishable key (pk_…) with every request.",
             )
-        try:
-            call.tenant = await self._apps.by_publishable(app_id, key)
-        except Refused:
-            self._failures.take(call.remote)
-            raise
+        call.tenant = await self._apps.by_publishable(app_id, key)
 
     async def bearer(self, call: Call) -> None:
         """A user's bearer or the app's secret key.
 
         Raises:
-            Refused: `unauthenticated`, `token_invalid`, `token_expired` or `rate_limited`.
+            Refused: `unauthenticated`, `token_invalid`, `token_expired` or `app_key_only`.
         """
         if await self._by_secret(call):
             return
@@ -58,16 +54,20 @@ class Authenticator:
                 "The bearer is missing.",
                 hint="Send 'Authorization: Bearer …' with the user token of a join or a session.",
             )
-        try:
-            claims = self._tokens.read(token)
-            call.tenant = await self._tenant(call, claims)
-        except Refused:
-            self._failures.take(call.remote)
-            raise
+        claims = self._tokens.read(token)
+        call.tenant = await self._tenant(call, claims)
+        if b"x-act-as" in call.headers:
+            raise Refused(
+                "app_key_only",
+                "Only the app's backend acts for somebody else.",
+                hint="Leave X-Act-As out, or use the secret key (sk_…).",
+            )
         call.claims = claims
         generation = claims.room.generation if claims.room else None
         identity = Identity(claims.sub)
-        call.actor = Actor(kind="user", identity=identity, generation=generation)
+        call.actor = Actor(
+            kind="user", identity=identity, generation=generation, device=claims.device
+        )
 
     async def secret(self, call: Call) -> None:
         """The app's secret key and nothing less.
@@ -85,21 +85,27 @@ class Authenticator:
             "app_key_only", "Only the app's backend may do this.", hint="Use the secret key (sk_…)."
         )
 
+    def failed(self, call: Call) -> None:
+        """Count a refused credential, so that nobody tries many.
+
+        Raises:
+            Refused: `rate_limited`.
+        """
+        self._failures.take(call.remote)
+
     async def _tenant(self, call: Call, claims: UserClaims) -> Tenant:
         tenant = await self._apps.get(claims.aud)
         if tenant is None or call.header(b"x-app-id") not in {None, claims.aud}:
-            raise Refused("token_invalid", "The token was refused.", hint="Get a new token.")
+            raise refused_token()
         return tenant
 
     async def _by_secret(self, call: Call) -> bool:
         token = _bearer_token(call)
         if token is None or not token.startswith(_SECRET):
             return False
-        try:
-            call.tenant = await self._apps.by_secret(token)
-        except Refused:
-            self._failures.take(call.remote)
-            raise
+        call.tenant = await self._apps.by_secret(token)
+        if call.header(b"x-app-id") not in {None, call.tenant.app_id}:
+            raise refused_key()
         call.actor = _acting_as(call)
         return True
 

@@ -1,6 +1,7 @@
 """One HTTP request, read and checked: what every handler gets."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -19,6 +20,8 @@ BODY_LIMIT: Final = 64 * 1024
 IDEMPOTENCY_KEY_CHARS: Final = 255
 REQUEST_ID_CHARS: Final = 128
 PAGE_LIMIT: Final = 200
+_PLACE: Final = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`$")
+_FIELD: Final = re.compile(r"field `([^`]+)`|^([a-z_]+) (?:is|holds) ")
 
 
 class Call:
@@ -26,7 +29,7 @@ class Call:
 
     __slots__ = (
         "actor", "body", "claims", "extra", "headers", "method", "params", "path", "query",
-        "remote", "request_id", "tenant",
+        "query_string", "remote", "request_id", "tenant",
     )  # fmt: skip
 
     def __init__(self, scope: Mapping[str, Any], request_id: str) -> None:
@@ -36,7 +39,8 @@ class Call:
         self.params: dict[str, str] = {
             name: _segment(name, value) for name, value in scope.get("path_params", {}).items()
         }
-        self.query = _query(scope.get("query_string", b""))
+        self.query_string: str = scope.get("query_string", b"").decode("latin-1")
+        self.query = _query(self.query_string)
         client = scope.get("client")
         self.remote = str(client[0]) if client else ""
         self.request_id = request_id
@@ -67,7 +71,7 @@ class Call:
         """
         try:
             return decoder.decode(self.body or b"{}")
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise invalid(error) from error
 
     def merged(self, into: type[T], params: Mapping[str, object]) -> T:
@@ -80,7 +84,7 @@ class Call:
                     "invalid_request", f"{twice[0]!r} stands in the path already.", field=twice[0]
                 )
             return msgspec.convert({**body, **params}, into)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise invalid(error) from error
 
     def number(self, name: str, default: int, *, most: int) -> int:
@@ -117,40 +121,42 @@ class Call:
                 f"Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS} characters.",
                 field="Idempotency-Key",
             )
-        parts = (self.actor.label, self.method, self.path)
-        digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
+        parts = (self.actor.kind, self.actor.label, self.method, self.path, self.query_string)
+        digest = hashlib.sha256("\0".join(parts).encode())
         digest.update(b"\0" + self.body)
         return Idempotency(key, digest.hexdigest())
 
 
 def invalid(error: Exception) -> Refused:
     """A `Refused` that names the wrong field of a body."""
-    text = str(error)
-    message, _, where = text.partition(" - at `$")
-    path = where.rstrip("`").lstrip(".") or _unknown_field(message) or "body"
-    return Refused("invalid_request", message, hint="See /openapi.json for the body.", field=path)
+    text = "The body is nested too deep." if isinstance(error, RecursionError) else str(error)
+    place = _PLACE.search(text)
+    message = text[: place.start()] if place else text
+    path = ".".join(filter(None, (place[1] if place else "", _named_field(message))))
+    hint = "See /openapi.json for the body."
+    return Refused("invalid_request", message, hint=hint, field=path or "body")
 
 
-def _unknown_field(message: str) -> str | None:
-    marker = "unknown field `"
-    _, found, rest = message.partition(marker)
-    return rest.partition("`")[0] if found else None
+def _named_field(message: str) -> str:
+    """The field that a message is about: msgspec says "field `x`", our own checks begin with it."""
+    found = _FIELD.search(message)
+    return (found[1] or found[2]) if found else ""
 
 
 def _segment(name: str, raw: str) -> str:
     """A percent-encoded segment of the raw path."""
     try:
-        return unquote_to_bytes(raw).decode("utf-8")
+        return unquote_to_bytes(raw.encode("latin-1")).decode("utf-8")
     except UnicodeDecodeError as error:
         raise Refused(
             "invalid_request", f"{name!r} in the path is not valid UTF-8.", field=name
         ) from error
 
 
-def _query(raw: bytes) -> dict[str, str]:
+def _query(raw: str) -> dict[str, str]:
     if not raw:
         return {}
     try:
-        return dict(parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict"))
+        return dict(parse_qsl(raw, keep_blank_values=True, errors="strict"))
     except ValueError as error:
         raise Refused("invalid_request", "The query is not valid.", field="query") from error

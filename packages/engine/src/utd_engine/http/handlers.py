@@ -1,19 +1,23 @@
 """What the rows of the route table call: a few lines each between a call and a service."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar, get_type_hints
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from utd_engine.app.admission import Admission
 from utd_engine.app.apps import Apps
+from utd_engine.app.calls import Calls
 from utd_engine.app.commits import Context
 from utd_engine.app.entrance import Entrance
 from utd_engine.app.limits import Left, Limiter
 from utd_engine.app.locating import Located, Locator, refuse_stale_reader
+from utd_engine.app.naming import ban_place
 from utd_engine.app.ports import Clock, Key, Store, StoredEvent
 from utd_engine.app.rooms import Rooms
+from utd_engine.app.tokens import Bearer
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.roles import may
 from utd_engine.http.call import Call
@@ -32,6 +36,7 @@ from utd_protocol.answers import (
     SeatsAnswer,
     SessionAnswer,
     SessionRequest,
+    StageAnswer,
     TokenAnswer,
     TokenRequest,
     ViewAnswer,
@@ -41,11 +46,11 @@ from utd_protocol.types import (
     Role,
     RoomType,
     SeatState,
-    check_identity,
     check_room_name,
 )
 
 T = TypeVar("T")
+EVENTS_LIMIT: Final = 500
 LOG_LIMIT: Final = 1000
 _ROOM_PARAMS: Final = frozenset({"type", "name"})
 
@@ -62,6 +67,7 @@ class Services(NamedTuple):
     clock: Clock
     writes: Limiter
     mints: Limiter
+    calls: Calls
 
 
 # --- getting in -----------------------------------------------------------------------------------
@@ -74,23 +80,18 @@ _open_request: Final = msgspec.json.Decoder(OpenRequest)
 async def token(services: Services, call: Call) -> TokenAnswer:
     """Join a room, opening it where the policy lets this identity."""
     wish = call.parse(_token_request)
-    _checked(check_identity, wish.identity, "identity")
-    _checked(check_room_name, wish.room_name, "room_name")
-    services.mints.take(f"{call.app.app_id}:{wish.identity}")
     person = services.entrance.person(call.app, call.actor, wish)
-    if person.identity != wish.identity:
-        wish = structs.replace(wish, identity=person.identity)
+    services.mints.take(f"{call.app.app_id}:{person.identity}")
     return await services.admission.join(call.app, person, wish)
 
 
 async def session(services: Services, call: Call) -> SessionAnswer:
     """A bearer without a room."""
     wish = call.parse(_session_request)
-    _checked(check_identity, wish.identity, "identity")
-    services.mints.take(f"{call.app.app_id}:{wish.identity}")
     person = services.entrance.person(call.app, call.actor, wish)
+    services.mints.take(f"{call.app.app_id}:{person.identity}")
     bearer = await services.entrance.session(call.app, person)
-    return SessionAnswer(user_token=bearer.token, ws_url=None, expires_at=bearer.expires_at)
+    return _session(services, bearer)
 
 
 async def refresh(services: Services, call: Call) -> SessionAnswer:
@@ -99,7 +100,12 @@ async def refresh(services: Services, call: Call) -> SessionAnswer:
         raise Refused("invalid_request", "Only a user's bearer is refreshed.")
     services.mints.take(f"{call.app.app_id}:{call.claims.sub}")
     bearer = await services.admission.refresh(call.app, call.claims)
-    return SessionAnswer(user_token=bearer.token, ws_url=None, expires_at=bearer.expires_at)
+    return _session(services, bearer)
+
+
+def _session(services: Services, bearer: Bearer) -> SessionAnswer:
+    ws_url = services.admission.ws_url
+    return SessionAnswer(user_token=bearer.token, ws_url=ws_url, expires_at=bearer.expires_at)
 
 
 async def rejoin(services: Services, call: Call) -> TokenAnswer:
@@ -116,7 +122,6 @@ async def rejoin(services: Services, call: Call) -> TokenAnswer:
 async def open_room(services: Services, call: Call) -> ViewAnswer:
     """Open a room for an owner who need not be there."""
     wish = call.parse(_open_request)
-    _checked(check_identity, wish.owner, "owner")
     room_type, name = _where(call)
     if room_type not in {RoomType.AUDIO_ROOM, RoomType.LIVE_STREAM}:
         raise Refused("invalid_request", f"Rooms of type {room_type} open by themselves.")
@@ -138,19 +143,17 @@ def command(kind: type[Struct]) -> "Callable[[Services, Call], Any]":
             order = call.merged(kind, {one: _param(types, one, extra[one]) for one in extra})
         else:
             order = call.parse(decoder)
-        identity: str | None = getattr(order, "identity", None)
-        if identity is not None:
-            _checked(check_identity, identity, "identity")
-        who = call.actor.label
         if call.actor.kind == "user":
-            left = services.writes.take(f"{call.app.app_id}:{who}")
+            left = services.writes.take(f"{call.app.app_id}:{call.actor.label}")
             call.extra += rate_headers(left)
         located = await _locate(services, call)
-        context = Context(
-            located.actor, call.request_id, call.idempotency(), dry_run=call.flag("dry_run")
-        )
+        sent = call.idempotency()
+        context = Context(located.actor, call.request_id, sent, dry_run=call.flag("dry_run"))
         presets = call.app.settings.presets
-        return await services.rooms.handle(located.key, order, context, presets)  # type: ignore[arg-type]
+        answer = await services.rooms.handle(located.key, order, context, presets)  # type: ignore[arg-type]
+        if sent is not None and sent.replayed:
+            call.extra.append((b"idempotent-replayed", b"true"))
+        return answer
 
     handle.__doc__ = kind.__doc__
     return handle
@@ -163,7 +166,7 @@ def rate_headers(left: Left) -> list[tuple[bytes, bytes]]:
     return [
         (b"ratelimit-limit", b"%d" % left.limit),
         (b"ratelimit-remaining", b"%d" % left.remaining),
-        (b"ratelimit-reset", b"%d" % round(left.reset_s + 0.5)),
+        (b"ratelimit-reset", b"%d" % math.ceil(left.reset_s)),
     ]
 
 
@@ -171,7 +174,7 @@ def _param(types: dict[str, Any], name: str, text: str) -> object:
     try:
         return msgspec.convert(text, types[name], strict=False)
     except msgspec.ValidationError as error:
-        raise Refused("invalid_request", f"{name}: {error}", field=name) from error
+        raise Refused("invalid_request", f"{name!r} in the path: {error}", field=name) from error
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -200,7 +203,8 @@ async def events(services: Services, call: Call) -> EventsAnswer:
     """The room's log after a cursor."""
     located = await _read(services, call)
     after = call.number("after", 0, most=2**63 - 1)
-    found = await services.store.events(located.key, after, call.number("limit", 500, most=500))
+    limit = max(1, call.number("limit", EVENTS_LIMIT, most=EVENTS_LIMIT))
+    found = await services.store.events(located.key, after, limit)
     head = located.snapshot.seq
     if (not found and after < head) or (found and found[0].seq > after + 1):
         first = await services.store.first_seq(located.key)
@@ -212,6 +216,13 @@ async def events(services: Services, call: Call) -> EventsAnswer:
         )
     raws = tuple(msgspec.Raw(event.data) for event in found)
     return EventsAnswer(events=raws, head=max(head, found[-1].seq if found else 0))
+
+
+async def stage(services: Services, call: Call) -> StageAnswer:
+    """Who may publish in the stream, and whether it is live."""
+    located = await _read(services, call)
+    room = located.snapshot.state.view
+    return StageAnswer(seq=located.snapshot.seq, state=room.state, members=room.stage)
 
 
 async def requests(services: Services, call: Call) -> RequestsAnswer:
@@ -261,7 +272,7 @@ async def bans(services: Services, call: Call) -> Page[BanRecord]:
     room = located.snapshot.state.view
     rows = await services.store.bans(
         located.key.app,
-        f"{room.type}:{room.name}",
+        ban_place(room.type, room.name),
         after=call.query.get("cursor", ""),
         limit=call.limit,
     )
@@ -367,7 +378,10 @@ def _where(call: Call) -> tuple[RoomType, str]:
         known = ", ".join(RoomType)
         raise Refused("invalid_request", f"{kind!r} is not one of {known}.", field="type")
     name = call.params["name"]
-    _checked(check_room_name, name, "name")
+    try:
+        check_room_name(name, "name")
+    except ValueError as error:
+        raise Refused("invalid_request", str(error), field="name") from error
     return RoomType(kind), name
 
 
@@ -391,13 +405,6 @@ def _need(located: Located, capability: str) -> None:
             rule="R3",
             capability=capability,
         )
-
-
-def _checked(check: "Callable[[str, str], object]", text: str, field: str) -> None:
-    try:
-        check(text, field)
-    except ValueError as error:
-        raise Refused("invalid_request", str(error), field=field) from error
 
 
 def _next(rows: Sequence[Any], limit: int, attribute: str) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Histogram
 
 Observe: TypeAlias = Callable[[str, str, int, float], None]
 
@@ -21,12 +21,6 @@ def http_observer(registry: CollectorRegistry) -> Observe:
         registry=registry,
         buckets=BUCKETS,
     )
-    limited = Counter(
-        "engine_rate_limited_total",
-        "Requests refused with 429.",
-        ("http_route",),
-        registry=registry,
-    )
     bound: dict[tuple[str, str, int], Histogram] = {}
 
     def observe(method: str, route: str, status: int, seconds: float) -> None:
@@ -35,7 +29,5 @@ def http_observer(registry: CollectorRegistry) -> Observe:
         if child is None:
             child = bound[labels] = durations.labels(method, route, str(status))
         child.observe(seconds)
-        if status == 429:  # noqa: PLR2004 the HTTP status itself
-            limited.labels(route).inc()
 
     return observe

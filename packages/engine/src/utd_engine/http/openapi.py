@@ -1,13 +1,16 @@
 """OpenAPI 3.1 from the rows of the route table and the structs of the protocol."""
 
 import re
-from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
+from utd_engine.http.call import IDEMPOTENCY_KEY_CHARS
 from utd_engine.http.routes import Row
 from utd_protocol.errors import CODES, Problem
+from utd_protocol.types import MAX_IDENTITY_BYTES, MAX_ROOM_NAME_BYTES, RoomType
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 _SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
@@ -26,13 +29,27 @@ _QUERY: Final[dict[str, dict[str, Any]]] = {
     "limit": {"type": "integer", "minimum": 1},
     "cursor": {"type": "string"},
     "role": {"type": "string", "enum": ["host", "admin", "audience"]},
-    "type": {"type": "string"},
+    "type": {"type": "string", "enum": [str(kind) for kind in RoomType]},
     "dry_run": {"type": "boolean"},
+    "room_id": {"type": "string", "description": "With the secret key: this opening of the name."},
+}
+_PATH: Final[dict[str, dict[str, Any]]] = {
+    "type": {"type": "string", "enum": [str(kind) for kind in RoomType]},
+    "name": {"type": "string", "minLength": 1, "maxLength": MAX_ROOM_NAME_BYTES},
+    "identity": {"type": "string", "minLength": 1, "maxLength": MAX_IDENTITY_BYTES},
+    "id": {"type": "integer", "minimum": 1},
+}
+_IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same key again within 24 h gives the first answer and changes nothing.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARS},
 }
 
 
-def openapi(rows: Sequence[Row]) -> bytes:
-    """The document."""
+@cache
+def openapi(rows: tuple[Row, ...]) -> bytes:
+    """The document, made once."""
     kinds: list[Any] = (
         [row.answer for row in rows] + [row.body for row in rows if row.body] + [Problem]
     )
@@ -68,18 +85,35 @@ def _operation(row: Row) -> dict[str, Any]:
     if row.needs:
         operation["x-capability"] = row.needs
     if row.body is not None:
-        schema = _schema(row.body)
-        operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {
+            "content": {"application/json": {"schema": _body(row.body, _names(row.path))}}
+        }
     return operation
 
 
+def _body(kind: type[Struct], in_path: list[str]) -> dict[str, Any]:
+    """The schema of a body. What stands in the path is refused in the body, so it is left out."""
+    reference = _schema(kind)
+    if not set(in_path) & set(kind.__struct_fields__):
+        return reference
+    _, components = msgspec.json.schema_components([kind], ref_template=_REFERENCE)
+    schema = dict(components[kind.__name__])
+    kept = {name: one for name, one in schema["properties"].items() if name not in in_path}
+    required = [name for name in schema["required"] if name not in in_path]
+    return schema | {"properties": kept, "required": required}
+
+
 def _parameters(row: Row) -> list[dict[str, Any]]:
-    path = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in re.findall(r"{(\w+)}", row.path)
+    path: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": _PATH[name]}
+        for name in _names(row.path)
     ]
     query = [{"name": name, "in": "query", "schema": _QUERY[name]} for name in row.query]
-    return path + query
+    return path + query + ([_IDEMPOTENCY_KEY] if row.idempotent else [])
+
+
+def _names(path: str) -> list[str]:
+    return re.findall(r"{(\w+)}", path)
 
 
 def _content(text: str, schema: dict[str, Any], kind: str = "application/json") -> dict[str, Any]:

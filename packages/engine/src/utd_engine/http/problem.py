@@ -22,8 +22,11 @@ def problem_of(error: Exception, request_id: str) -> Problem:
         case Refused():
             return _refused(error, request_id)
         case StoreUnavailable():
-            return _make("unavailable", str(error), request_id, retry_after=UNAVAILABLE_RETRY_S)
+            _log.warning("store.unavailable", request_id=request_id, reason=str(error))
+            detail = "The database cannot answer now; nothing was changed."
+            return _make("unavailable", detail, request_id, retry_after=UNAVAILABLE_RETRY_S)
         case MediaUnavailable():
+            _log.warning("media.unavailable", request_id=request_id, reason=error.code)
             detail = "The media server cannot be reached; the engine goes on trying."
             return _make("media_unavailable", detail, request_id, retry_after=UNAVAILABLE_RETRY_S)
         case _:

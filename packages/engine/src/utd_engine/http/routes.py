@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from msgspec import Struct
 
 from utd_engine.domain.roles import NEEDS
+from utd_engine.http import calls, inbox
 from utd_engine.http import handlers as h
 from utd_engine.http.call import Call
 from utd_protocol import answers as a
@@ -29,6 +30,8 @@ class Row(NamedTuple):
     secret_answer: bool = False
     """The answer holds tokens: it is never stored, neither by us nor by a cache."""
     query: tuple[str, ...] = ()
+    idempotent: bool = False
+    """Its answer is kept with an `Idempotency-Key`."""
 
     @property
     def summary(self) -> str:
@@ -41,12 +44,20 @@ _ROOM: Final = "/api/v1/rooms/{type}/{name}"
 
 def _command(method: str, path: str, kind: type[Struct]) -> Row:
     needs = NEEDS[kind]  # type: ignore[index]
-    handler, path = h.command(kind), _ROOM + path
-    return Row(method, path, handler, "bearer", a.CommandAnswer, kind, needs, query=("dry_run",))
+    handler, path, query = h.command(kind), _ROOM + path, ("dry_run", "room_id")
+    return Row(
+        method, path, handler, "bearer", a.CommandAnswer, kind, needs, query=query, idempotent=True
+    )
 
 
 def _read(path: str, handler: Handler, answer: object, *query: str) -> Row:
-    return Row("GET", _ROOM + path, handler, "bearer", answer, query=query)
+    return Row("GET", _ROOM + path, handler, "bearer", answer, query=(*query, "room_id"))
+
+
+def _call(path: str, kind: type[c.CallCommand]) -> Row:
+    handler = calls.command(kind)
+    path = f"/api/v1/calls/{{id}}{path}"
+    return Row("POST", path, handler, "bearer", a.CallAnswer, kind, idempotent=True)
 
 
 def _mint(
@@ -104,5 +115,25 @@ ROUTES: Final[tuple[Row, ...]] = (
     _read("/bans", h.bans, a.Page[a.BanRecord], "cursor", "limit"),
     _command("PUT", "/bans/{identity}", c.Ban),
     _command("DELETE", "/bans/{identity}", c.Unban),
+    _command("POST", "/live", c.GoLive),
+    _command("POST", "/pause", c.PauseStream),
+    _command("POST", "/resume", c.ResumeStream),
+    _command("POST", "/schedule", c.ScheduleStream),
+    _read("/stage", h.stage, a.StageAnswer),
+    _command("POST", "/stage/invite", c.InviteToStage),
+    _command("POST", "/stage/remove", c.RemoveFromStage),
+    _command("POST", "/stage/leave", c.LeaveStage),
+    _command("POST", "/stage/sources", c.SetStageSources),
+    _mint("/api/v1/calls", calls.start, "bearer", a.CallAnswer, a.CallRequest),
+    Row("GET", "/api/v1/calls", calls.listing, "bearer", a.Page[a.CallAnswer],
+        query=("cursor", "limit")),
+    Row("GET", "/api/v1/calls/{id}", calls.show, "bearer", a.CallAnswer),
+    _call("/ringing", c.CallRinging),
+    _mint("/api/v1/calls/{id}/accept", calls.accept, "bearer", a.CallAnswer),
+    _call("/reject", c.RejectCall),
+    _call("/ignore", c.IgnoreCall),
+    _call("/busy", c.BusyCall),
+    _call("/end", c.EndCall),
+    Row("GET", "/api/v1/inbox", inbox.read, "bearer", a.InboxAnswer, query=("after", "limit")),
     _read("/audit", h.audit, a.Page[a.AuditRecord], "cursor", "limit"),
 )  # fmt: skip

@@ -1,11 +1,10 @@
 """The public ASGI application: routes from the table, and what surrounds every request."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
-from starlette.applications import Starlette
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import BaseRoute, Match, Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from utd_engine.domain.refusal import Refused
 from utd_engine.http.auth import Authenticator
@@ -19,7 +18,10 @@ from utd_engine.http.routes import ROUTES
 ALLOWED_HEADERS: Final = (
     "authorization, content-type, idempotency-key, x-app-id, x-app-key, x-request-id"
 )
-EXPOSED_HEADERS: Final = "x-request-id, retry-after, ratelimit-limit, ratelimit-remaining"
+EXPOSED_HEADERS: Final = (
+    "x-request-id, retry-after, idempotent-replayed, "
+    "ratelimit-limit, ratelimit-remaining, ratelimit-reset"
+)
 METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 PREFLIGHT_S: Final = 600
 
@@ -31,22 +33,52 @@ def public_app(
     *,
     new_id: Callable[[str], str],
     origins: Sequence[str],
-    extra: Sequence[Route] = (),
+    https: bool = False,
+    extra: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
     """Everything that clients and backends reach."""
-    routes = [
-        Route(
+    routes: list[BaseRoute] = [
+        OwnRoute(
             row.path, Endpoint(row, services, authenticator, observe, new_id), methods=[row.method]
         )
         for row in ROUTES
     ]
-    document = openapi(ROUTES)
-    routes.append(Route("/openapi.json", Fixed(document, b"application/json"), methods=["GET"]))
+    document = Fixed(openapi(ROUTES), b"application/json")
+    routes.append(OwnRoute("/openapi.json", document, methods=["GET"]))
     routes += extra
-    app = Starlette(routes=routes)
-    app.router.redirect_slashes = False
-    app.router.default = NotFound(new_id)
-    return RawPath(CORS(MethodCheck(app, routes, new_id), origins))
+    return SafetyHeaders(RawPath(CORS(routed(routes, new_id), origins)), https=https)
+
+
+def routed(routes: Sequence[BaseRoute], new_id: Callable[[str], str]) -> ASGIApp:
+    """The routes, and our own 404 for all else."""
+    return Router(routes, redirect_slashes=False, default=NotFound(new_id))
+
+
+class OwnRoute(Route):
+    """A route that knows its own methods only: with others its path is as unknown as any."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """All or nothing."""
+        match, child = super().matches(scope)
+        return (Match.FULL, child) if match is Match.FULL else (Match.NONE, {})
+
+
+class SafetyHeaders:
+    """What every answer says to browsers: take nothing for what it is not, show it nowhere."""
+
+    def __init__(self, app: ASGIApp, *, https: bool) -> None:
+        self._app = app
+        self._headers = [
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"no-referrer"),
+            (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+        ]
+        if https:
+            self._headers.append((b"strict-transport-security", b"max-age=31536000"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add them."""
+        await self._app(scope, receive, _adding(self._headers, send))
 
 
 class RawPath:
@@ -78,12 +110,11 @@ class CORS:
             return
         headers = dict(scope["headers"])
         origin = headers.get(b"origin")
+        allow: list[tuple[bytes, bytes]] = [] if self._any else [(b"vary", b"origin")]
         if origin is None or not (self._any or origin in self._origins):
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _adding(allow, send))
             return
-        allow = [(b"access-control-allow-origin", b"*" if self._any else origin)]
-        if not self._any:
-            allow.append((b"vary", b"origin"))
+        allow.append((b"access-control-allow-origin", b"*" if self._any else origin))
         if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
             allow += [
                 (b"access-control-allow-methods", METHODS.encode()),
@@ -93,31 +124,7 @@ class CORS:
             await respond(send, 204, allow, b"")
             return
         allow.append((b"access-control-expose-headers", EXPOSED_HEADERS.encode()))
-
-        async def with_origin(message: Any) -> None:  # noqa: ANN401 ASGI's own type
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *allow]
-            await send(message)
-
-        await self._app(scope, receive, with_origin)
-
-
-class MethodCheck:
-    """A known path with another method is a 404 of ours, not a bare 405 of the framework."""
-
-    def __init__(
-        self, app: Starlette, routes: Sequence[Route], new_id: Callable[[str], str]
-    ) -> None:
-        self._app = app
-        self._missing = NotFound(new_id)
-        self._methods = {method for route in routes for method in route.methods or ()}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let known methods through."""
-        if scope["type"] == "http" and scope["method"] not in self._methods:
-            await self._missing(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, _adding(allow, send))
 
 
 class NotFound:
@@ -141,7 +148,7 @@ class NotFound:
         problem = problem_of(refusal, request_id)
         headers = [
             (b"content-type", b"application/problem+json"),
-            (b"x-request-id", request_id.encode("latin-1", "replace")),
+            (b"x-request-id", request_id.encode()),
         ]
         await respond(send, problem.status, headers, encode(problem))
 
@@ -157,3 +164,14 @@ class Fixed:
         """Send them."""
         del scope, receive
         await respond(send, 200, [(b"content-type", self._content_type)], self._body)
+
+
+def _adding(headers: list[tuple[bytes, bytes]], send: Send) -> Send:
+    """`send` that adds headers to the answer."""
+
+    async def adding(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return adding if headers else send

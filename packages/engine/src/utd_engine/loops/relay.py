@@ -5,9 +5,10 @@ cursor.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -33,7 +34,11 @@ SIGNAL_PACE_S: Final = 1.0
 FLUSH_WITHIN_S: Final = 0.5
 RETRY_FROM_S: Final = 0.1
 RETRY_TO_S: Final = 2.0
-_SMALLEST_EVENT: Final = 40
+DOUBLINGS: Final = 8
+FILL: Final = 50
+"""Events to read for a window: as many as may fit, and few enough to be cheap."""
+KEPT: Final = 10_000
+"""Rooms whose window is kept while nothing happens in them."""
 
 _log: Final = structlog.get_logger("utd.relay")
 
@@ -43,14 +48,42 @@ class _Lane:
 
     def __init__(self) -> None:
         self.head = 0
-        self.recent: deque[bytes] = deque(maxlen=WINDOW_BYTES // _SMALLEST_EVENT)
-        self.known = False
+        """Of the log, as far as it was heard of."""
+        self.last: int | None = None
+        """The seq of the newest event in `recent`; None: the log must be read."""
+        self.recent: deque[bytes] = deque()
+        self.size = 0
         self.dirty = False
         self.running = False
         self.sent = asyncio.Event()
         self.audience: tuple[int, datetime] | None = None
+        self.audience_sent: int | None = None
         self.audience_at = float("-inf")
         self.last_at = float("-inf")
+
+    def add(self, events: Iterable[tuple[int, bytes]]) -> None:
+        """What follows on the last; a gap means that the log must be read."""
+        for seq, data in events:
+            if self.last is None or seq <= self.last:
+                continue
+            if seq > self.last + 1:
+                self.last = None
+                return
+            self.last = seq
+            self.recent.append(data)
+            self.size += len(data) + 1
+        while self.size > WINDOW_BYTES and len(self.recent) > 1:
+            self.size -= len(self.recent.popleft()) + 1
+
+    def is_known(self) -> bool:
+        """Whether `recent` ends where the log did when it was last heard of."""
+        return self.last is not None
+
+    def begin(self, after: int) -> None:
+        """Forget what is there: the next event is the one after this."""
+        self.recent.clear()
+        self.size = 0
+        self.last = after
 
 
 class Relay:
@@ -64,6 +97,7 @@ class Relay:
         clock: Clock,
         ids: Ids,
         tasks: Tasks,
+        kept: int = KEPT,
     ) -> None:
         self._store = store
         self._snapshots = snapshots
@@ -71,32 +105,42 @@ class Relay:
         self._clock = clock
         self._ids = ids
         self._tasks = tasks
-        self._lanes: dict[Key, _Lane] = {}
+        self._kept = kept
+        self._lanes: OrderedDict[Key, _Lane] = OrderedDict()
         self.on_missing: Callable[[Key], None] = lambda _key: None
+        self.on_failure: Callable[[Key], None] = lambda _key: None
 
     def committed(self, commit: Commit) -> None:
         """Take the new events and send them as soon as the pace allows."""
         if not commit.events:
             return
         lane = self._lane(commit.key)
-        if lane.known or commit.events[0].seq == 1:
-            lane.known = True
-            lane.recent.extend(event.data for event in commit.events)
+        is_first = commit.events[0].seq == 1
+        if is_first:
+            lane.begin(0)
+        lane.add((event.seq, event.data) for event in commit.events)
         lane.head = max(lane.head, commit.head)
-        self._start(commit.key, lane)
+        if not is_first:  # A new room is not there yet: it is made with its window in it.
+            self._start(commit.key, lane)
 
     def nudge(self, key: Key) -> None:
         """Send the window again, though nothing is new."""
         self._start(key, self._lane(key))
 
+    def doubt(self, key: Key) -> None:
+        """The log may have events that were not told here: read it, and send."""
+        lane = self._lane(key)
+        lane.last = None
+        self._start(key, lane)
+
     def audience(self, key: Key, count: int) -> None:
         """Tell how many are there, at most once a second; nobody minds a lost one (rule R49)."""
         lane = self._lane(key)
-        if lane.audience is not None and lane.audience[0] == count:
-            return
-        lane.audience = (count, self._clock.now())
-        if self._clock.monotonic() >= lane.audience_at + SIGNAL_PACE_S:
-            lane.audience_at = self._clock.monotonic()
+        if lane.audience is None or lane.audience[0] != count:
+            lane.audience = (count, self._clock.now())
+        now = self._clock.monotonic()
+        if lane.audience_sent != count and now >= lane.audience_at + SIGNAL_PACE_S:
+            lane.audience_at = now
             self._start(key, lane)
 
     async def flush(self, key: Key) -> None:
@@ -116,6 +160,7 @@ class Relay:
         signals: list[dict[str, object]] = []
         if lane.audience is not None:
             count, at = lane.audience
+            lane.audience_sent = count
             signals.append({"kind": "audience", "at": at.isoformat(), "count": count})
         return encode_window(key.id, lane.head, list(lane.recent), signals)
 
@@ -123,22 +168,33 @@ class Relay:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane()
+            self._drop_idle()
+        else:
+            self._lanes.move_to_end(key)
         return lane
 
+    def _drop_idle(self) -> None:
+        """What was dropped is read from the log again when it is needed."""
+        for key in list(islice(self._lanes, max(0, len(self._lanes) - self._kept))):
+            if not self._lanes[key].running:
+                del self._lanes[key]
+
     async def _fill(self, key: Key, lane: _Lane) -> None:
-        """After a restart the window comes from the log."""
-        if lane.known:
-            return
-        loaded = await self._store.load(key)
-        if loaded is None:
-            return
-        after = max(0, loaded.seq - (lane.recent.maxlen or 0))
-        events = await self._store.events(key, after, loaded.seq - after)
-        if not lane.known:
-            lane.recent.clear()
-            lane.recent.extend(event.data for event in events)
-            lane.head = max(lane.head, events[-1].seq if events else loaded.seq)
-            lane.known = True
+        """What was not followed comes from the log, with all that was committed meanwhile."""
+        while not lane.is_known():
+            loaded = await self._store.load(key)
+            if loaded is None:
+                return
+            after = max(0, loaded.seq - FILL)
+            events = await self._store.events(key, after, FILL)
+            if lane.is_known():
+                return
+            lane.begin(events[0].seq - 1 if events else loaded.seq)
+            lane.add((event.seq, event.data) for event in events)
+            reached = lane.last or 0
+            lane.head = max(lane.head, reached)
+            if reached < lane.head:
+                lane.last = None
 
     def _start(self, key: Key, lane: _Lane) -> None:
         lane.dirty = True
@@ -153,20 +209,15 @@ class Relay:
             while lane.dirty:
                 await self._keep_pace(lane, failures)
                 lane.dirty = False
-                try:
-                    over = await self._send(key)
-                    failures = 0
-                    if not lane.dirty:
-                        lane.sent.set()
-                except (MediaUnavailable, StoreUnavailable):
-                    failures += 1
-                    lane.dirty, over = True, not await self._is_open(key)
-                except Exception:  # noqa: BLE001 one broken room must not stop the others
-                    _log.exception("relay.failed", room=key.id)
-                    over = False
-                if over:
-                    self._lanes.pop(key, None)
+                sent = await self._sent(key)
+                failures = 0 if sent else failures + 1
+                if self._is_over(key):
+                    del self._lanes[key]
                     return
+                if not sent:
+                    lane.dirty = True
+                elif not lane.dirty:
+                    lane.sent.set()
         finally:
             lane.running = False
             lane.sent.set()
@@ -174,25 +225,36 @@ class Relay:
     async def _keep_pace(self, lane: _Lane, failures: int) -> None:
         wait = lane.last_at + PACE_S - self._clock.monotonic()
         if failures:
-            longest = min(RETRY_TO_S, RETRY_FROM_S * 2**failures)
+            longest = min(RETRY_TO_S, RETRY_FROM_S * 2.0 ** min(failures, DOUBLINGS))
             wait = max(wait, longest * self._ids.jitter())
         if wait > 0:
             await self._clock.sleep(wait)
         lane.last_at = self._clock.monotonic()
 
+    async def _sent(self, key: Key) -> bool:
+        """One update; False when it must be tried again."""
+        try:
+            there = await self._send(key)
+        except MediaUnavailable:
+            self.on_failure(key)
+            return False
+        except StoreUnavailable:
+            return False
+        except Exception:  # noqa: BLE001 one broken room must not stop the others
+            _log.exception("relay.failed", room=key.id)
+            return False
+        if not there:
+            self.on_missing(key)
+        return there
+
     async def _send(self, key: Key) -> bool:
-        """One update; True when the room is over and nothing will follow."""
         snapshot = await self._snapshots.current(key)
         if snapshot is None:
             return True
-        view = snapshot.state.view
         metadata = await self.window(key)
-        there = await self._media.publish_events(sfu_name(key, view.type), metadata)
-        over = view.state is Phase.ENDED
-        if not there and not over:
-            self.on_missing(key)
-        return over
+        return await self._media.publish_events(sfu_name(key, snapshot.state.view.type), metadata)
 
-    async def _is_open(self, key: Key) -> bool:
+    def _is_over(self, key: Key) -> bool:
+        """Nothing will follow, and a room that is gone needs no events."""
         snapshot = self._snapshots.cell(key).snapshot
-        return snapshot is None or snapshot.state.view.state is not Phase.ENDED
+        return snapshot is not None and snapshot.state.view.state is Phase.ENDED

@@ -34,10 +34,13 @@ class Timers:
 
     def committed(self, commit: Commit) -> None:
         """A deadline that is earlier than the one slept for ends the sleep."""
-        wake_at = commit.wake_at
-        if wake_at is not None and (self._next is None or wake_at < self._next):
-            self._next = wake_at
+        if commit.wake_at is not None and self._first(commit.wake_at) is commit.wake_at:
             self._earlier.set()
+
+    def doubt(self, key: Key) -> None:
+        """A room may have a deadline that was not told here: look."""
+        del key
+        self._earlier.set()
 
     async def serve(self) -> None:
         """Until cancelled."""
@@ -49,14 +52,21 @@ class Timers:
 
     async def _round(self) -> None:
         self._earlier.clear()
-        self._next = await self._store.next_wake()
+        self._next = None  # Whatever is committed while the store is asked, is news.
+        wake_at = self._first(await self._store.next_wake())
         now = self._clock.now()
-        if self._next is None or self._next > now:
-            wait = LONGEST_S if self._next is None else (self._next - now).total_seconds()
+        if wake_at is None or wake_at > now:
+            wait = LONGEST_S if wake_at is None else (wake_at - now).total_seconds()
             await self._sleep(min(wait, LONGEST_S))
             return
         due = await self._store.due(now, BATCH)
         await asyncio.gather(*(self._tick(key) for key in due))
+
+    def _first(self, wake_at: datetime | None) -> datetime | None:
+        """The earlier of a deadline and the one slept for, which it becomes."""
+        if wake_at is not None and (self._next is None or wake_at < self._next):
+            self._next = wake_at
+        return self._next
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -67,7 +77,7 @@ class Timers:
     async def _tick(self, key: Key) -> None:
         before = await self._snapshots.current(key)
         try:
-            await self._rooms.handle(key, Tick())
+            await self._rooms.act(key, Tick())
         except Refused:
             return
         except StoreUnavailable:

@@ -7,6 +7,7 @@ import structlog
 
 from utd_engine.app.ports import Clock, Store, StoreUnavailable
 
+HISTORY_KEPT: Final = timedelta(days=90)
 EVERY_S: Final = 3600.0
 _log: Final = structlog.get_logger("utd.trim")
 
@@ -23,7 +24,8 @@ class Trim:
         """Until cancelled."""
         while True:
             try:
-                gone = await self._store.trim(self._clock.now() - self._keep)
+                now = self._clock.now()
+                gone = await self._store.trim(now - self._keep, history_before=now - HISTORY_KEPT)
                 _log.info("store.trimmed", rows=gone)
             except StoreUnavailable:
                 _log.warning("trim.store_unavailable")

@@ -43,6 +43,7 @@ def append(db: Connection, append_id: int, change: Append) -> Appended | Conflic
     put_audit(db, change.audit)
     _put_bans(db, change.bans)
     _put_inbox(db, append_id, change)
+    _put_history(db, change)
     if not change.open:
         _close(db, change.key)
     return Appended(seq, version + 1, pos)
@@ -190,6 +191,15 @@ def _put_inbox(db: Connection, append_id: int, change: Append) -> None:
         ).fetchone()
         values = (app, "inbox", event.identity, seq, event.type, at, append_id, event.data)
         db.execute(_EVENT, values)
+
+
+def _put_history(db: Connection, change: Append) -> None:
+    for row in change.history:
+        db.execute(
+            """INSERT INTO history (app, identity, id, at, data) VALUES (?, ?, ?, ?, ?)
+               ON CONFLICT (app, identity, id) DO UPDATE SET data = excluded.data""",
+            (change.key.app, row.identity, row.id, to_ms(row.at), row.data),
+        )
 
 
 def _close(db: Connection, key: Key) -> None:

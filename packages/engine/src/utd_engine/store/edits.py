@@ -107,3 +107,4 @@ TRIMS = (
     _trimmer("aggregates", "row", "open = 0 AND kind <> 'inbox' AND touched_at < ?"),
 )
 """Each drops one batch of what is older than a time and says how many rows went."""
+HISTORY_TRIM = _trimmer("history", "row", "at < ?")

@@ -12,6 +12,7 @@ from utd_engine.app.ports import (
     Append,
     Appended,
     Conflict,
+    HistoryRow,
     IdempotencyRecord,
     InboxEvent,
     Key,
@@ -49,6 +50,7 @@ class MemoryStore(MemoryTables):
         self._presence: dict[Key, dict[str, PresenceRow]] = {}
         self._names: dict[tuple[str, str], Key] = {}
         self._answers: dict[tuple[str, str], IdempotencyRecord] = {}
+        self._history: dict[tuple[str, str, str], HistoryRow] = {}
         self._pos = 0
 
     async def load(self, key: Key) -> Loaded | None:
@@ -76,6 +78,10 @@ class MemoryStore(MemoryTables):
         self._put_audit(append.audit)
         self._put_bans(append.bans)
         self._put_inbox(append)
+        for row in append.history:
+            known = self._history.get((append.key.app, row.identity, row.id))
+            at = known.at if known is not None else row.at
+            self._history[append.key.app, row.identity, row.id] = row._replace(at=at)
         if not append.open:
             self._presence.pop(append.key, None)
         return Appended(seq, append.expected_version + 1, pos)
@@ -117,7 +123,19 @@ class MemoryStore(MemoryTables):
         ]
         return sorted(found)[:limit]
 
-    async def trim(self, before: datetime) -> int:
+    async def history(
+        self, app: str, identity: str, *, before: tuple[datetime, str] | None = None, limit: int
+    ) -> list[HistoryRow]:
+        """A user's records, newest first."""
+        self._check_open()
+        mine = [
+            row
+            for (of, who, _), row in self._history.items()
+            if (of, who) == (app, identity) and (before is None or (row.at, row.id) < before)
+        ]
+        return sorted(mine, key=lambda row: (row.at, row.id), reverse=True)[:limit]
+
+    async def trim(self, before: datetime, *, history_before: datetime | None = None) -> int:
         """Drop events, answers and closed aggregates older than this; how many rows went."""
         self._check_open()
         total = 0
@@ -131,7 +149,14 @@ class MemoryStore(MemoryTables):
         expired = [key for key, row in self._answers.items() if row.expires_at < before]
         for name in expired:
             del self._answers[name]
-        return total + len(expired)
+        old = [
+            name
+            for name, row in self._history.items()
+            if history_before is not None and row.at < history_before
+        ]
+        for past in old:
+            del self._history[past]
+        return total + len(expired) + len(old)
 
     async def due(self, now: datetime, limit: int) -> list[Key]:
         """Open aggregates whose `wake_at` is not after now, earliest first."""

@@ -8,6 +8,7 @@ from utd_engine.app.ports import (
     AppRow,
     AuditEntry,
     BanRow,
+    HistoryRow,
     Key,
     KeyRow,
     Loaded,
@@ -125,6 +126,20 @@ def open_rooms(
         {"app": app, "after": after, "limit": limit, "prefix": prefix},
     )
     return [rows.open_room(row) for row in found]
+
+
+def history(
+    db: Connection, app: str, identity: str, before: tuple[datetime, str] | None, limit: int
+) -> list[HistoryRow]:
+    """A page of a user's records, newest first."""
+    at, id_ = (to_ms(before[0]), before[1]) if before is not None else (2**62, "")
+    found = db.execute(
+        """SELECT identity, id, at, data FROM history
+           WHERE app = ? AND identity = ? AND (at, id) < (?, ?)
+           ORDER BY at DESC, id DESC LIMIT ?""",
+        (app, identity, at, id_, limit),
+    )
+    return [rows.history_row(row) for row in found]
 
 
 def present(db: Connection, key: Key, after: str, limit: int) -> list[PresenceRow]:

@@ -9,6 +9,7 @@ from utd_engine.app.ports import (
     AppRow,
     AuditEntry,
     BanRow,
+    HistoryRow,
     Key,
     KeyRow,
     Loaded,
@@ -89,6 +90,12 @@ def stored_event(row: Row) -> StoredEvent:
 def open_room(row: Row) -> OpenRoom:
     """From `app, kind, id, name, state, seq, version`."""
     return OpenRoom(Key(*row[:3]), row[3], Loaded(*row[4:]))
+
+
+def history_row(row: Row) -> HistoryRow:
+    """From `identity, id, at, data`."""
+    identity, id_, at, data = row
+    return HistoryRow(identity, id_, from_ms(at), data)
 
 
 def presence(row: Row) -> PresenceRow:

@@ -20,6 +20,7 @@ from utd_engine.app.ports import (
     AuditEntry,
     BanRow,
     Conflict,
+    HistoryRow,
     Key,
     KeyRow,
     Loaded,
@@ -102,15 +103,24 @@ class SqliteStore:
         """Events of all rooms and calls of an app with pos > after_pos, in order."""
         return await self._readers.read(queries.log, app, after_pos, limit)
 
-    async def trim(self, before: datetime) -> int:
+    async def trim(self, before: datetime, *, history_before: datetime | None = None) -> int:
         """Drop what is older, in batches that let commands in between; how many rows went."""
+        trims = [(trim, before) for trim in edits.TRIMS]
+        if history_before is not None:
+            trims.append((edits.HISTORY_TRIM, history_before))
         total = 0
-        for trim in edits.TRIMS:
+        for trim, older_than in trims:
             gone = edits.TRIM_BATCH
             while gone == edits.TRIM_BATCH:
-                gone = await self._write(trim, to_ms(before))
+                gone = await self._write(trim, to_ms(older_than))
                 total += gone
         return total
+
+    async def history(
+        self, app: str, identity: str, *, before: tuple[datetime, str] | None = None, limit: int
+    ) -> list[HistoryRow]:
+        """A user's records, newest first."""
+        return await self._readers.read(queries.history, app, identity, before, limit)
 
     async def due(self, now: datetime, limit: int) -> list[Key]:
         """Open aggregates whose `wake_at` is not after now, earliest first."""

@@ -4,15 +4,19 @@ import asyncio
 import heapq
 import itertools
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sized
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
 START: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 QUIET_ROUNDS: Final = 30
-"""So many turns of the loop let every chain of ready callbacks of this engine run out."""
+"""Where a loop does not say whether anything is ready: so many turns let short chains run out."""
+MOST_ROUNDS: Final = 100_000
+"""Who is still busy after so many turns will never be quiet."""
+_FILLING: Final = "0" * 16
+"""The number comes first, as parts of an id that are shown must differ; this makes it as long."""
 
 
 class FakeClock:
@@ -44,7 +48,8 @@ class FakeClock:
         task = asyncio.ensure_future(work)
         alarm = self._alarm(seconds)
         try:
-            await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {task, alarm}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
                 raise TimeoutError
             return task.result()
@@ -52,6 +57,7 @@ class FakeClock:
             alarm.cancel()
             if not task.done():
                 task.cancel()
+                await asyncio.wait({task})
 
     async def advance(self, seconds: float) -> None:
         """Move on, waking every sleeper at its own moment, and let everything settle."""
@@ -68,9 +74,16 @@ class FakeClock:
         await self.settle()
 
     async def settle(self) -> None:
-        """Let everything that can run now run out."""
-        for _ in range(QUIET_ROUNDS):
+        """Let everything that can run now run out, but for what waits for another thread.
+
+        `AssertionError` when it never does: something polls without waiting.
+        """
+        ready: Sized | None = getattr(asyncio.get_running_loop(), "_ready", None)
+        for turn in range(MOST_ROUNDS):
             await asyncio.sleep(0)
+            if not ready if ready is not None else turn >= QUIET_ROUNDS:
+                return
+        raise AssertionError("The engine is never quiet: something polls without waiting.")
 
     def _alarm(self, seconds: float) -> "asyncio.Future[None]":
         alarm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -87,8 +100,8 @@ class FakeIds:
         self._random = random.Random(seed)  # noqa: S311 repeatable on purpose
 
     def new(self, prefix: str) -> str:
-        """`rm_0000001`, and so on: as long as nothing guesses them, that is enough."""
-        return f"{prefix}_{next(self._numbers):024d}"
+        """`rm_00000001…`, and so on: as long as nothing guesses them, that is enough."""
+        return f"{prefix}_{next(self._numbers):08d}{_FILLING}"
 
     def jitter(self) -> float:
         """The next number of the seed."""

@@ -9,9 +9,9 @@ import msgspec
 import orjson
 
 from utd_engine.app.apps import AppSettings
-from utd_engine.app.ports import Key, Store, WebhookEvent
+from utd_engine.app.ports import Ids, Key, Store, WebhookEvent
 from utd_engine.app.snapshots import Snapshot
-from utd_engine.config import Config, Limits, Security
+from utd_engine.config import Admin, Config, Limits, Security
 from utd_engine.main import Adapters, Engine, build
 from utd_engine.media.memory import MEMORY_KEY, MemoryGateway
 from utd_engine.media.memory_rooms import MemoryParticipant
@@ -23,6 +23,7 @@ from utd_protocol.answers import TokenAnswer
 from utd_protocol.types import RoomType
 
 MASTER: Final = "for-tests-only-for-tests-only-for-tests-only"
+ADMIN_TOKEN: Final = "operator-for-tests-only-xx"  # noqa: S105 it opens nothing else
 UNLIMITED: Final = Limits(writes_per_second=0, mints_per_second=0, failures_per_second=0)
 
 
@@ -86,19 +87,30 @@ class EngineUnderTest:
         limits: Limits = UNLIMITED,
         settings: AppSettings | None = None,
         mode: str = "development",
+        ids: Ids | None = None,
+        admin_token: str = ADMIN_TOKEN,
     ) -> AsyncGenerator[Self]:
-        """A running engine with one app. Give a store, clock or SFU to start it anew over them."""
+        """A running engine with one app. Give store, clock, SFU and ids to start anew over them."""
         clock = clock or FakeClock()
         sfu = sfu or MemoryGateway(clock)
         reader = make_reader({MEMORY_KEY.key: MEMORY_KEY.secret}, clock)
-        world = Adapters(store or MemoryStore(), sfu, reader, clock, FakeIds(), Metrics())
-        config = Config(security=Security(master_secrets=(MASTER,)), limits=limits)
+        world = Adapters(store or MemoryStore(), sfu, reader, clock, ids or FakeIds(), Metrics())
+        config = Config(
+            security=Security(master_secrets=(MASTER,)),
+            limits=limits,
+            admin=Admin(token=admin_token),
+        )
         async with build(config, world) as engine:
             under_test = cls(engine, world, clock, sfu)
             sfu.on_webhook = under_test.webhook
             await under_test._make_app(settings, mode)
             await clock.settle()
-            yield under_test
+            try:
+                yield under_test
+            finally:
+                sfu.on_webhook = _unheard
+            if engine.background.crashed.done():
+                engine.background.crashed.result()
 
     async def _make_app(self, settings: AppSettings | None, mode: str) -> None:
         apps = self.engine.services.apps
@@ -165,6 +177,16 @@ class EngineUnderTest:
             self.engine.public, method, path, raw, sent, urlencode(dict(query or {}))
         )
 
+    async def operate(
+        self, method: str, path: str, body: object = None, *, token: str | None = ADMIN_TOKEN
+    ) -> Answer:
+        """One HTTP request to the operator's port."""
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        raw = (
+            body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
+        )
+        return await asgi_call(self.engine.admin, method, path, raw, headers)
+
     async def room(self, key: Key) -> Snapshot:
         """A room as the engine has it."""
         snapshot = await self.engine.services.rooms.peek(key)
@@ -175,6 +197,10 @@ class EngineUnderTest:
     def key(self, joined: Joined) -> Key:
         """The store's key of somebody's room."""
         return Key(self.app_id, "room", joined.answer.room.room_id)
+
+
+def _unheard(_event: WebhookEvent) -> None:
+    """LiveKit reports to nobody."""
 
 
 async def asgi_call(  # noqa: PLR0917 the parts of a request, in their usual order

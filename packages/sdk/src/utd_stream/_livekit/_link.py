@@ -39,6 +39,7 @@ from utd_stream._livekit._tracks import (
     video_frames,
 )
 from utd_stream._livekit._translation import (
+    encryption_of,
     no_answer,
     number_of,
     permissions_of,
@@ -312,6 +313,9 @@ class LiveKitLink:
         if wanted and publication.simulcasted:
             publication.set_video_quality(quality_for(width, publication.width))
 
+    def set_encryption(self, *, enabled: bool) -> None:
+        self._room.e2ee_manager.set_enabled(enabled)
+
     # ---- data, text, bytes
 
     async def send_data(self, data: bytes, packet: Packet) -> None:
@@ -402,6 +406,7 @@ def _room_options(options: LinkOptions) -> rtc.RoomOptions:
         dynacast=options.dynacast,
         single_peer_connection=options.single_peer_connection,
         rtc_config=rtc.RtcConfiguration(continual_gathering_policy=policy),
+        encryption=encryption_of(options.encryption),
     )
 
 

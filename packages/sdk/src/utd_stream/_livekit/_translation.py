@@ -8,6 +8,7 @@ from livekit import rtc
 
 from utd_protocol.types import Source
 from utd_stream._connection import ConnectionQuality, DisconnectReason, Permissions
+from utd_stream._encryption import E2EEOptions
 from utd_stream._errors import AuthRejected, ConnectError, Unreachable, scrub
 from utd_stream._participants import ParticipantKind, RemoteParticipant, TrackInfo, TrackKind
 
@@ -114,6 +115,13 @@ def track_of(publication: rtc.TrackPublication) -> TrackInfo:
 
 def _kind_of(publication: rtc.TrackPublication) -> TrackKind:
     return "video" if publication.kind == rtc.TrackKind.KIND_VIDEO else "audio"
+
+
+def encryption_of(options: E2EEOptions | None) -> rtc.E2EEOptions | None:
+    """LiveKit's options for a shared key."""
+    if options is None:
+        return None
+    return rtc.E2EEOptions(key_provider_options=rtc.KeyProviderOptions(shared_key=options.key))
 
 
 def quality_for(width: int | None, full_width: int) -> rtc.VideoQuality.ValueType:

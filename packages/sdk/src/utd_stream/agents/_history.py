@@ -19,7 +19,11 @@ class History:
         return self._all
 
     def put(self, message: ReceivedMessage) -> bool:
-        """Add a new message, or replace the one of this id in its place; says if that changed it."""
+        """Add a new message, or replace the one of this id in its place.
+
+        Returns:
+            Whether that changed anything.
+        """
         if self._by_id.get(message.id) == message:
             return False
         self._by_id[message.id] = message

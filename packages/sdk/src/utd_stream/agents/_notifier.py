@@ -75,26 +75,27 @@ class ChangeNotifier:
             if not entry.removed:
                 try:
                     entry.call()
-                except Exception:
+                except Exception:  # noqa: BLE001 logged, and nobody else is stopped
                     _log.exception("a listener of %s failed", type(self).__name__)
 
     def on_dispose(self, func: Callable[[], Awaitable[None]]) -> None:
         """Await this at the end; the last one that was added runs first."""
         self._dispose_functions.append(func)
 
-    async def changes(self) -> AsyncGenerator[None, None]:
+    def changes(self) -> AsyncGenerator[None, None]:
         """Give one item for each change from now on, until this object is disposed.
 
         A slow reader gets several changes as one item. Cancelling is safe. Ours: the reference
         has listeners only.
         """
-        changed = self._changed
+        return self._changes_since(self._changed)
+
+    async def _changes_since(self, changed: asyncio.Event) -> AsyncGenerator[None, None]:
         while not self._disposed:
             await changed.wait()
-            if self._disposed:
-                return
             changed = self._changed
-            yield
+            if not self._disposed:
+                yield
 
     async def dispose(self) -> bool:
         """End it: listeners go, and what was registered with `on_dispose` runs.
@@ -116,7 +117,7 @@ class ChangeNotifier:
             function = self._dispose_functions.pop()
             try:
                 await function()
-            except Exception:
+            except Exception:  # noqa: BLE001 logged, and nobody else is stopped
                 _log.exception("a dispose function of %s failed", type(self).__name__)
         return True
 

@@ -41,6 +41,7 @@ class FakeLink:
         self._options = options
         self._on_event = on_event
         self.asked: dict[str, tuple[bool, int | None]] = {}
+        self.encrypted = options.encryption is not None
         self._member: Member | None = None
         self._over = asyncio.Event()
         self._lost = False
@@ -310,6 +311,10 @@ class FakeLink:
                     self._frames.discard(each)
                     each.end()
             self.tell(events.TrackUnsubscribed(identity, track.info(subscribed=False)))
+
+    def set_encryption(self, *, enabled: bool) -> None:
+        """Keep the wish in `encrypted`; nothing is encrypted here."""
+        self.encrypted = enabled
 
     # Data, text, bytes.
 

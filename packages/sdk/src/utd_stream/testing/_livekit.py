@@ -219,14 +219,18 @@ class FakeLiveKit:
         *,
         attributes: Mapping[str, str] | None = None,
         to: Iterable[str] = (),
+        sender: str | None = None,
     ) -> list[FakeStream[str]]:
-        """Open a text stream as somebody; one stream for each receiver with a handler."""
+        """Open a text stream as somebody; one stream for each receiver with a handler.
+
+        With `sender` it is shown as somebody else's, as an agent does with its user's words.
+        """
         opened: list[FakeStream[str]] = []
         for member in self.rooms[room].others(identity):
             if not set(to) or member.identity in to:
                 info = StreamInfo(stream_id=self.number("stream"), topic=topic)
                 stream = FakeStream[str](info, attributes or {})
-                if member.link.open_text(stream, identity):
+                if member.link.open_text(stream, sender or identity):
                     opened.append(stream)
         return opened
 

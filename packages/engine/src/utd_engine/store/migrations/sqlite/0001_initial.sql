@@ -68,6 +68,19 @@ CREATE TABLE answers (
 );
 CREATE INDEX answers_expired ON answers (expires_at);
 
+-- What a user may look up after its room is gone.
+CREATE TABLE history (
+    row INTEGER PRIMARY KEY,
+    app TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    UNIQUE (app, identity, id)
+);
+CREATE INDEX history_of ON history (app, identity, at DESC, id DESC);
+CREATE INDEX history_at ON history (at);
+
 CREATE TABLE presence (
     app TEXT NOT NULL,
     kind TEXT NOT NULL,
