@@ -3,6 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-run}
+# A working copy that has the tools of `dev` keeps them: `run` is a part of it.
+if [ "$what" = run ] && [ -x .venv/bin/pytest ]; then what=dev; fi
 python=${PYTHON:-python3}
 
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
@@ -12,11 +14,6 @@ fi
 lock=$(cat requirements/uv.txt requirements/"$what".txt packages/*/pyproject.toml | cksum)
 stamp=.venv/setup-$what
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$lock" ]; then exit 0; fi
-# `dev` has everything that `run` has, at the same versions.
-if [ "$what" = run ] && [ -f .venv/setup-dev ]; then
-  dev=$(cat requirements/uv.txt requirements/dev.txt packages/*/pyproject.toml | cksum)
-  if [ "$(cat .venv/setup-dev)" = "$dev" ]; then exit 0; fi
-fi
 
 echo "setup: making .venv ($what) …" >&2
 [ -x .venv/bin/python ] || "$python" -m venv .venv

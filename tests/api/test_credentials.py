@@ -6,7 +6,7 @@ from typing import Any
 import jwt
 import pytest
 from support.forged import forged, identity_token, opened, signed
-from support.route_cases import ROOM, ROWS, Cast, case_of, cast
+from support.route_cases import CASES, ROOM, ROWS, Cast, cast
 
 from utd_engine.testing import Answer, EngineUnderTest
 
@@ -127,7 +127,7 @@ def stale_token(engine: EngineUnderTest) -> str:
 
 @pytest.mark.parametrize("name", ROWS)
 async def test_a_row_refuses_every_wrong_credential(name: str) -> None:
-    row, case = ROWS[name], case_of(name)
+    row, case = ROWS[name], CASES[name]
     async with EngineUnderTest.start() as engine:
         play = await cast(engine)
         key = engine.key(play.people["ana"])

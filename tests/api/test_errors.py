@@ -1,4 +1,4 @@
-"""Every code that an audio room can produce is reached by a request, with the problem body."""
+"""Every code is reached by a request, with the problem body."""
 
 import asyncio
 import math
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 from support.faulty_store import REASON, FaultyStore
-from support.route_cases import ROOM, Cast, cast
+from support.route_cases import CALLS, ROOM, STREAM, Case, Cast, cast
 
 from utd_engine.app.apps import AppSettings
 from utd_engine.config import Limits
@@ -18,19 +18,8 @@ from utd_engine.testing import Answer, EngineUnderTest
 from utd_protocol.errors import CODES, Problem
 
 TOKEN: Final = "/api/v1/token"
-OF_OTHERS: Final = {
-    "chat_muted": "chat",
-    "chat_locked": "chat",
-    "call_not_found": "calls",
-    "answered_elsewhere": "calls",
-    "rejected_elsewhere": "calls",
-    "caller_busy": "calls",
-    "call_over": "calls",
-    "invalid_callee": "calls",
-    "stream_not_live": "streams",
-    "not_in_room": "streams: only an invitation to the stage needs presence (R24)",
-}
-"""Codes that no request about an audio room can produce, with what they belong to."""
+OF_OTHERS: Final = {"chat_muted": "chat", "chat_locked": "chat"}
+"""Codes that no request can produce yet, with what they belong to."""
 
 Scene = Callable[[Cast], Awaitable[Answer]]
 REACHED: Final[dict[str, Scene]] = {}
@@ -125,6 +114,76 @@ async def _(play: Cast) -> Answer:
 async def _(play: Cast) -> Answer:
     await call(play, "ana", "POST", ROOM + "/seats/reserve", {"index": 0, "identity": "cy"})
     return await take(play, "bo")
+
+
+async def begin_call(play: Cast, callee: str = "bo", **wish: Any) -> Answer:
+    """Ana calls somebody."""
+    body = {"callee_identity": callee, "type": "audio_call", **wish}
+    answer = await call(play, "ana", "POST", CALLS, body)
+    play.call_id = answer.json().get("call_id", play.call_id)
+    return answer
+
+
+async def say(play: Cast, device: str, word: str) -> Answer:
+    """One of bo's devices says something about the call."""
+    wish = {"identity": "bo", "device_id": device}
+    session = await play.engine.call("POST", "/api/v1/auth/session", wish, app_key=True)
+    path = f"{CALLS}/{play.call_id}/{word}"
+    saying = asyncio.ensure_future(
+        play.engine.call("POST", path, {}, bearer=session.json()["user_token"])
+    )
+    await play.engine.clock.advance(1)
+    return await saying
+
+
+@scene("call_not_found")
+async def _(play: Cast) -> Answer:
+    return await call(play, "bo", "GET", CALLS + "/ca_nothing")
+
+
+@scene("invalid_callee")
+async def _(play: Cast) -> Answer:
+    return await begin_call(play, "ana")
+
+
+@scene("caller_busy")
+async def _(play: Cast) -> Answer:
+    await begin_call(play)
+    return await begin_call(play, "cy")
+
+
+@scene("answered_elsewhere")
+async def _(play: Cast) -> Answer:
+    await begin_call(play)
+    await say(play, "phone", "accept")
+    return await say(play, "tablet", "accept")
+
+
+@scene("rejected_elsewhere")
+async def _(play: Cast) -> Answer:
+    await begin_call(play)
+    await say(play, "phone", "reject")
+    return await say(play, "tablet", "accept")
+
+
+@scene("call_over")
+async def _(play: Cast) -> Answer:
+    await begin_call(play)
+    await say(play, "phone", "accept")
+    await say(play, "phone", "end")
+    return await say(play, "phone", "accept")
+
+
+@scene("stream_not_live")
+async def _(play: Cast) -> Answer:
+    await play.prepare(Case("hal", STREAM))
+    return await call(play, "hal", "POST", STREAM + "/pause")
+
+
+@scene("not_in_room")
+async def _(play: Cast) -> Answer:
+    await play.prepare(Case("hal", STREAM))
+    return await call(play, "hal", "POST", STREAM + "/stage/invite", {"identity": "nobody"})
 
 
 @scene("not_found")

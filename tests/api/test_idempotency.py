@@ -36,7 +36,7 @@ async def test_twice_is_once(name: str) -> None:
     async with EngineUnderTest.start() as engine:
         play = await cast(engine)
         await play.prepare(case)
-        key = engine.key(play.people["ana"])
+        key = play.key(case)
         first = await send(play, case.who, row, case.path, case.body)
         assert (first.status, first.headers.get("idempotent-replayed")) == (200, None)
         after = await engine.store.load(key)

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from support.faulty_store import FaultyStore
 from support.forged import forged, identity_token
-from support.route_cases import ROOM, ROWS, Cast, case_of, cast
+from support.route_cases import CASES, ROOM, ROWS, Cast, cast
 
 from utd_engine import logs
 from utd_engine.media.memory import MEMORY_KEY
@@ -60,7 +60,7 @@ class Trial:
 
     async def every_row_with_every_secret(self) -> None:
         for name in ROWS:
-            row, case = ROWS[name], case_of(name)
+            row, case = ROWS[name], CASES[name]
             if row.path.endswith("/end"):
                 continue
             for secret in (self.keys | self.tokens).values():

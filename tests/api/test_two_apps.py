@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 from support.forged import identity_token
-from support.route_cases import CASES, ROOM, ROWS, Cast, cast
+from support.route_cases import CASES, IN_LOBBY, ROOM, ROWS, Cast, cast
 
 from utd_engine.config import Limits
 from utd_engine.testing import Answer, EngineUnderTest
@@ -84,7 +84,7 @@ def clean(answer: Answer, play: Cast) -> None:
         assert secret not in text
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if "{type}" in name])
+@pytest.mark.parametrize("name", IN_LOBBY)
 async def test_no_row_finds_a_room_of_the_other_app(name: str) -> None:
     row, case = ROWS[name], CASES[name]
     if name.startswith("PUT ") and row.path == "/api/v1/rooms/{type}/{name}":

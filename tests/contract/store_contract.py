@@ -15,6 +15,7 @@ from utd_engine.app.ports import (
     BanLift,
     BanRow,
     Conflict,
+    HistoryRow,
     IdempotencyRecord,
     InboxEvent,
     Key,
@@ -53,6 +54,7 @@ def change(
     inbox: tuple[InboxEvent, ...] = (),
     audit: tuple[AuditEntry, ...] = (),
     bans: tuple[BanRow | BanLift, ...] = (),
+    history: tuple[HistoryRow, ...] = (),
     seconds: float = 0,
 ) -> Append:
     return Append(
@@ -68,6 +70,7 @@ def change(
         inbox=inbox,
         audit=audit,
         bans=bans,
+        history=history,
         at=at(seconds),
     )
 
@@ -438,6 +441,60 @@ class PresenceContract:
         assert await store.occupied() == [room(1), room(2)]
 
 
+class HistoryContract:
+    """What a user may look up after its aggregate is gone."""
+
+    async def test_records_come_newest_first_and_go_on_by_cursor(self, store: Store) -> None:
+        rows = [HistoryRow("ana", f"ca_{n}", at(n // 2), b"%d" % n) for n in range(5)]
+        for number, row in enumerate(rows):
+            await store.append(change(room(number), history=(row,)))
+        assert await store.history("ap1", "ana", limit=99) == rows[::-1]
+        first = await store.history("ap1", "ana", limit=2)
+        assert first == [rows[4], rows[3]]
+        for cut in range(1, 6):
+            page, before = list[HistoryRow](), None
+            while found := await store.history("ap1", "ana", before=before, limit=cut):
+                page += found
+                before = (found[-1].at, found[-1].id)
+            assert page == rows[::-1]
+
+    async def test_a_record_is_replaced_and_keeps_its_time(self, store: Store) -> None:
+        begun = HistoryRow("ana", "ca_1", at(1), b"rings")
+        await store.append(change(history=(begun, begun._replace(identity="bo"))))
+        ended = HistoryRow("ana", "ca_1", at(9), b"over")
+        await store.append(change(ROOM, 1, history=(ended,)))
+        assert await store.history("ap1", "ana", limit=9) == [begun._replace(data=b"over")]
+        assert await store.history("ap1", "bo", limit=9) == [begun._replace(identity="bo")]
+
+    async def test_records_are_their_apps_and_their_persons(self, store: Store) -> None:
+        row = HistoryRow("ana", "ca_1", T0, b"x")
+        await store.append(change(history=(row,)))
+        await store.append(change(Key("ap2", "room", "rm_1"), history=(row._replace(data=b"y"),)))
+        assert await store.history("ap1", "ana", limit=9) == [row]
+        assert await store.history("ap2", "ana", limit=9) == [row._replace(data=b"y")]
+        assert await store.history("ap1", "bo", limit=9) == []
+        assert await store.history("ap3", "ana", limit=9) == []
+
+    async def test_a_conflict_records_nothing(self, store: Store) -> None:
+        row = HistoryRow("ana", "ca_1", T0, b"x")
+        await store.append(change(take=("user:ana",)))
+        taken = change(room(2), take=("user:ana",), history=(row,))
+        assert await store.append(taken) == Conflict("key_taken")
+        moved = change(ROOM, 7, history=(row,))
+        assert await store.append(moved) == Conflict("version_moved")
+        assert await store.history("ap1", "ana", limit=9) == []
+
+    async def test_records_age_by_a_time_of_their_own(self, store: Store) -> None:
+        rows = [HistoryRow("ana", f"ca_{n}", at(n), b"x") for n in range(3)]
+        for number, row in enumerate(rows):
+            await store.append(change(room(number), is_open=False, history=(row,)))
+        await store.trim(at(99))
+        assert await store.load(room(0)) is None
+        assert await store.history("ap1", "ana", limit=9) == rows[::-1]
+        assert await store.trim(at(0), history_before=at(2)) == 2
+        assert await store.history("ap1", "ana", limit=9) == rows[2:]
+
+
 class TablesContract:
     """Tenants, keys, bans, audit."""
 
@@ -532,6 +589,12 @@ class TablesContract:
 
 
 class StoreContract(
-    AppendContract, AnswerContract, LogContract, LoopContract, PresenceContract, TablesContract
+    AppendContract,
+    AnswerContract,
+    LogContract,
+    LoopContract,
+    PresenceContract,
+    HistoryContract,
+    TablesContract,
 ):
     """The whole contract."""

@@ -12,6 +12,7 @@ from msgspec import Struct
 from utd_engine.app.ports import (
     Append,
     Appended,
+    HistoryRow,
     IdempotencyRecord,
     InboxEvent,
     Key,
@@ -42,6 +43,7 @@ class Write(Struct, frozen=True):
     drop: frozenset[str]
     answer: str | None
     inbox: tuple[str, ...]
+    history: tuple[tuple[str, str], ...]
 
 
 class Seen(Struct, frozen=True):
@@ -58,6 +60,7 @@ class Trim(Struct, frozen=True):
     """Ageing, of what is older than so many minutes."""
 
     minutes: int
+    history: int | None
 
 
 some_names = st.frozensets(st.sampled_from(NAMES), max_size=2)
@@ -73,6 +76,7 @@ writes = st.builds(
     drop=some_names,
     answer=st.none() | st.sampled_from(("k1", "k2")),
     inbox=st.lists(people, max_size=2).map(tuple),
+    history=st.sets(st.tuples(people, st.sampled_from(("1", "2"))), max_size=2).map(tuple),
 )
 sightings = st.builds(
     Seen,
@@ -82,7 +86,10 @@ sightings = st.builds(
     joined=st.integers(0, 3),
     leaves=st.booleans(),
 )
-histories = st.lists(writes | sightings | st.builds(Trim, st.integers(0, 30)), max_size=30)
+minutes = st.integers(0, 30)
+histories = st.lists(
+    writes | sightings | st.builds(Trim, minutes, st.none() | minutes), max_size=30
+)
 
 
 def appended(write: Write, now: Loaded, minute: int) -> Append:
@@ -102,6 +109,7 @@ def appended(write: Write, now: Loaded, minute: int) -> Append:
         drop_keys=tuple(sorted(write.drop)),
         idempotency=answer,
         inbox=tuple(InboxEvent(who, "told", at, b"%d" % minute) for who in write.inbox),
+        history=tuple(HistoryRow(who, one, at, b"%d" % minute) for who, one in write.history),
         at=at,
     )
 
@@ -117,7 +125,9 @@ async def carry_out(store: Store, step: Write | Seen | Trim, minute: int) -> obj
             row = PresenceRow(step.identity, step.sid, from_ms(step.joined * MINUTE))
             return await store.seen(step.key, row)
         case Trim():
-            return await store.trim(from_ms((minute - step.minutes) * MINUTE))
+            history = None if step.history is None else from_ms((minute - step.history) * MINUTE)
+            before = from_ms((minute - step.minutes) * MINUTE)
+            return await store.trim(before, history_before=history)
 
 
 async def everything(store: Store, minute: int) -> list[object]:
@@ -129,6 +139,12 @@ async def everything(store: Store, minute: int) -> list[object]:
         seen += [await store.log(app, 0, 999)]
         seen += [await store.answered(app, key, now) for key in ("k1", "k2")]
         seen += [await store.resolve(app, name) for name in NAMES]
+        for who in ("ana", "bo"):
+            mine = await store.history(app, who, limit=9)
+            seen += [mine]
+            seen += [
+                await store.history(app, who, before=(row.at, row.id), limit=2) for row in mine
+            ]
     reads = (store.load, store.first_seq, store.present, store.count)
     for key in (*KEYS, *INBOXES):
         seen += [await read(key) for read in reads]

@@ -75,10 +75,29 @@ OUT: Final[st.SearchStrategy[c.RoomCommand]] = st.one_of(
 )
 
 
+HAPPENS: Final[tuple[Callable[[str], c.RoomCommand] | None, ...]] = (
+    None, None, None,
+    lambda who: c.SetRole(identity=who, role=Role.ADMIN),
+    lambda who: c.SetRole(identity=who, role=Role.AUDIENCE),
+    lambda who: c.Kick(identity=who),
+    lambda who: c.RemoveFromStage(identity=who),
+    lambda who: c.TransferHost(identity=who),
+    lambda _: c.Leave(),
+    lambda _: c.LeaveStage(),
+)  # fmt: skip
+"""None: LiveKit loses them."""
+WAITING_FOR: Final[tuple[Callable[[str], c.RoomCommand], ...]] = (
+    lambda who: c.InviteToStage(identity=who),
+    lambda who: c.TransferHost(identity=who),
+    lambda who: c.Kick(identity=who),
+)
+
+
 class Referee:
     """The stage and the state of the stream, told by the events alone."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, hold_s: float) -> None:
+        self.hold_s = hold_s
         self.phase = Phase.BACKSTAGE
         self.host: str | None = host
         self.stage: dict[str, tuple[Source, ...]] = {host: (Source.CAMERA, Source.MICROPHONE)}
@@ -101,6 +120,7 @@ class Referee:
                 del self.stage[identity]
             case ev.StageHeld(identity=identity, until=until):
                 assert identity in self.stage.keys() - self.held.keys() - {self.host}
+                assert until == event.at + timedelta(seconds=self.hold_s)
                 self.held[identity] = until
             case ev.StageResumed(identity=identity):
                 del self.held[identity]
@@ -134,6 +154,8 @@ class Referee:
                 self.phase = Phase.LIVE
             case ev.RoomEnded():
                 self.phase = Phase.ENDED
+            case ev.RoomPolicyChanged(policy=policy):
+                self.hold_s = policy.stage_hold_s
             case ev.RequestCreated() | ev.InviteCreated():
                 assert event.id not in self.pending
                 self.pending.add(event.id)
@@ -158,7 +180,7 @@ class StreamMachine(RoomUnderFire):
 
     def referee_for(self, opening: ev.RoomOpened) -> Referee:
         """The host stands backstage."""
-        return Referee(opening.owner)
+        return Referee(opening.owner, opening.policy.stage_hold_s)
 
     @rule(giver=st.sampled_from(("owner", "owner", "owner", "adm", SERVER_API)), command=AIR)
     def on_air(self, giver: str, command: c.RoomCommand) -> None:
@@ -177,6 +199,44 @@ class StreamMachine(RoomUnderFire):
     def about_oneself(self, giver: str, command: c.RoomCommand) -> None:
         """People raise their hands, answer, step down."""
         self.gives(actor(giver), command)
+
+    @rule(guest=who, sources=some_sources, appears=st.sampled_from((True, True, False)))
+    def brings_a_guest(self, guest: str, sources: tuple[Source, ...], *, appears: bool) -> None:
+        """Somebody comes on stage in LiveKit's sight, or never appears in the time they have."""
+        self.gives(self.named("owner"), c.InviteToStage(identity=guest, sources=sources))
+        if appears:
+            self.arrives(guest)
+        else:
+            self.time_passes(self.state.view.policy.stage_hold_s)
+
+    @rule(pick=st.integers(0, 5), then=st.sampled_from(HAPPENS), back=st.booleans())
+    def something_happens_to_a_guest(
+        self, pick: int, then: Callable[[str], c.RoomCommand] | None, *, back: bool
+    ) -> None:
+        """A co-host is lost for a while, or goes, or must go, or leads now."""
+        guests = sorted(self.referee.stage.keys() - {self.referee.host})
+        if not guests or self.state.view.state is Phase.ENDED:
+            return
+        guest = guests[pick % len(guests)]
+        if then is not None:
+            command = then(guest)
+            own = isinstance(command, c.Leave | c.LeaveStage)
+            self.gives(actor(guest) if own else self.named("owner"), command)
+        elif guest in self.live:
+            self.reports(guest, *self.live.pop(guest), present=False)
+            self.time_passes(2.0)
+        if back:
+            self.arrives(guest)
+
+    @rule(pick=st.integers(0, 5), then=st.sampled_from(WAITING_FOR))
+    def something_happens_to_who_waits(
+        self, pick: int, then: Callable[[str], c.RoomCommand]
+    ) -> None:
+        """Who raised a hand or is invited gets the place, or goes, in another way."""
+        pending = (*self.state.pending.values(), *self.state.view.invites)
+        if pending:
+            chosen = str(pending[pick % len(pending)].identity)
+            self.gives(self.named("owner"), then(chosen))
 
     @rule(giver=manager, command=OUT)
     def about_members(self, giver: str, command: c.RoomCommand) -> None:
@@ -254,6 +314,7 @@ class StreamMachine(RoomUnderFire):
             known = self.state.presence.get(one.identity, NOBODY)
             if one.held_until is not None:
                 assert known.declared
+                assert not known.awaited
                 assert self.state.view.member(one.identity).away
             elif one.role is StageRole.CO_HOST:
                 assert known.present or known.away_at is not None

@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from utd_stream._media import AudioFrame
 from utd_stream._participants import ParticipantKind
@@ -153,7 +153,7 @@ class AgentStage:
         for room in self.others:
             await room.aclose()
 
-    async def __aenter__(self) -> "AgentStage":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

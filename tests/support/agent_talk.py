@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -22,71 +21,52 @@ WORKER = ROOT / "tests/support/agent_worker.py"
 
 
 class Worker:
-    """One worker process; `heard` is what its speech recognition reported."""
+    """One worker process. It writes into a file, so that nobody has to read for it to go on."""
 
-    def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", name: str, output: Path) -> None:
         self._process = process
+        self._output = output
         self.name = name
-        self._lines: list[str] = []
-        self._said = asyncio.Event()
-        self._reader: asyncio.Task[None] | None = None
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, server: LiveKitServer) -> AsyncIterator["Worker"]:
+    async def start(cls, server: LiveKitServer, folder: Path) -> AsyncIterator["Worker"]:
         name = f"words-{uuid4().hex[:6]}"
-        process = await asyncio.create_subprocess_exec(
-            ROOT / ".venv-agents/bin/python",
-            WORKER,
-            name,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={
-                **os.environ,
-                "LIVEKIT_URL": server.url,
-                "LIVEKIT_API_KEY": server.key,
-                "LIVEKIT_API_SECRET": server.secret,
-            },
-        )
-        worker = cls(process, name)
-        worker._reader = asyncio.create_task(worker._read())
+        output = folder / f"{name}.log"
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                [ROOT / ".venv-agents/bin/python", WORKER, name],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={
+                    **os.environ,
+                    "LIVEKIT_URL": server.url,
+                    "LIVEKIT_API_KEY": server.key,
+                    "LIVEKIT_API_SECRET": server.secret,
+                },
+            )
+        worker = cls(process, name, output)
         try:
             await worker.wait_line("registered worker")
             yield worker
         finally:
-            await worker.stop()
+            worker.kill()
 
-    async def wait_line(self, part: str, within: float = 30) -> str:
+    async def wait_line(self, part: str, within: float = 30) -> None:
         try:
             async with asyncio.timeout(within):
-                while True:
-                    for line in self._lines:
-                        if part in line:
-                            return line
-                    self._said.clear()
-                    await self._said.wait()
+                while part not in self._output.read_text(errors="replace"):
+                    await asyncio.sleep(0.05)
         except TimeoutError:
-            output = "\n".join(self._lines)
-            raise AssertionError(f"the worker never said {part!r}:\n{output}") from None
+            said = self._output.read_text(errors="replace")
+            raise AssertionError(f"the worker never said {part!r}:\n{said}") from None
 
     def kill(self) -> None:
-        """End the worker and all its jobs, as a crash of the machine does."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-
-    async def stop(self) -> None:
-        if self._process.returncode is None:
-            self.kill()
-        await self._process.wait()
-        if self._reader is not None:
-            await self._reader
-
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            self._lines.append(line.decode(errors="replace").rstrip())
-            print(self._lines[-1], file=sys.stderr)
-            self._said.set()
+        """End the worker and all its jobs, as a crash of the machine does. Idempotent."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 class AgentWorld:

@@ -172,7 +172,7 @@ def main() -> None:
         port=0,
         num_idle_processes=1,
         load_fnc=lambda *_: 0.0,
-        job_executor_type=JobExecutorType.PROCESS,
+        job_executor_type=JobExecutorType.THREAD,
     )
     server.rtc_session(entrypoint, agent_name=name)
     cli.run_app(server)

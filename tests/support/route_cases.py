@@ -1,17 +1,21 @@
 """For every row of the route table one request that succeeds and changes something if it can.
 
-The room is `lobby`: ana hosts it, bo listens. A case may need other requests before it.
+The room is `lobby`: ana hosts it, bo listens, and ana may call bo. The stream is `show`: hal hosts
+it and gus watches; they come when they are asked for. A case may need other requests before it.
 """
 
 import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from utd_engine.app.ports import Key
 from utd_engine.http.routes import ROUTES, Row
 from utd_engine.testing import Answer, EngineUnderTest, Joined
 
 ROOM: Final = "/api/v1/rooms/audio_room/lobby"
+STREAM: Final = "/api/v1/rooms/live_stream/show"
 _ROOM_TEMPLATE: Final = "/api/v1/rooms/{type}/{name}"
+_AT_THE_STREAM: Final = {"hal": "host", "gus": "audience"}
 
 
 class Step(NamedTuple):
@@ -24,7 +28,10 @@ class Step(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A request for one row, and what must have happened before."""
+    """A request for one row, and what must have happened before.
+
+    `{call}` in a path is the call that was begun last.
+    """
 
     who: str
     path: str
@@ -33,11 +40,17 @@ class Case(NamedTuple):
     query: Mapping[str, object] = {}
 
 
-class Cast(NamedTuple):
+class Cast:
     """An engine with ana and bo in the lobby."""
 
-    engine: EngineUnderTest
-    people: dict[str, Joined]
+    def __init__(self, engine: EngineUnderTest, people: dict[str, Joined]) -> None:
+        self.engine = engine
+        self.people = people
+        self.call_id = ""
+
+    def key(self, case: Case) -> Key:
+        """The room that a case is about."""
+        return self.engine.key(self.people["hal" if case.path.startswith(STREAM) else "ana"])
 
     async def send(self, step: Step, query: Mapping[str, object] | None = None) -> Answer:
         """The answer to one request with the credentials of `step.who`; the clock runs on."""
@@ -47,7 +60,7 @@ class Cast(NamedTuple):
         calling = asyncio.ensure_future(
             self.engine.call(
                 step.method,
-                step.path,
+                step.path.replace("{call}", self.call_id),
                 step.body,
                 bearer=bearer,
                 app_key=step.who == "app_key",
@@ -57,10 +70,18 @@ class Cast(NamedTuple):
         await self.engine.clock.settle()
         while not calling.done():
             await self.engine.clock.advance(0.05)
-        return await calling
+        answer = await calling
+        if step.path == CALLS and answer.status == 200 and step.method == "POST":
+            self.call_id = answer.json()["call_id"]
+        return answer
 
     async def prepare(self, case: Case) -> None:
         """Send what must have happened before; every one of it succeeds."""
+        if case.who in _AT_THE_STREAM and case.who not in self.people:
+            for who, role in _AT_THE_STREAM.items():
+                self.people[who] = await self.engine.join(
+                    who, role=role, type="live_stream", room_name="show"
+                )
         for step in case.before:
             answer = await self.send(step)
             assert answer.status == 200, (step, answer.body)
@@ -142,6 +163,52 @@ _IN_THE_ROOM: Final[dict[str, Case]] = {
     ),
 }  # fmt: skip
 
+_LIVE: Final = Step("hal", "POST", STREAM + "/live", {})
+_GUS_ON_STAGE: Final = Step("hal", "POST", STREAM + "/stage/invite", {"identity": "gus"})
+
+_AT_STREAM: Final[dict[str, Case]] = {
+    "POST /live": Case("hal", "/live", {"with_video": False}),
+    "POST /pause": Case("hal", "/pause", before=(_LIVE,)),
+    "POST /resume": Case("hal", "/resume", None, (_LIVE, Step("hal", "POST", STREAM + "/pause"))),
+    "POST /schedule": Case("hal", "/schedule", {"at": "2026-02-01T20:00:00Z"}),
+    "GET /stage": Case("gus", "/stage", before=(_LIVE,)),
+    "POST /stage/invite": Case("hal", "/stage/invite", {"identity": "gus"}),
+    "POST /stage/remove": Case("hal", "/stage/remove", {"identity": "gus"}, (_GUS_ON_STAGE,)),
+    "POST /stage/leave": Case("gus", "/stage/leave", None, (_GUS_ON_STAGE,)),
+    "POST /stage/sources": Case(
+        "hal", "/stage/sources", {"identity": "gus", "sources": ["microphone"]}, (_GUS_ON_STAGE,)
+    ),
+}  # fmt: skip
+
+CALLS: Final = "/api/v1/calls"
+_A_CALL: Final = {"callee_identity": "bo", "type": "video_call", "metadata": {"about": "lunch"}}
+_ANA_CALLS: Final = (Step("ana", "POST", CALLS, _A_CALL),)
+
+_OF_CALLS: Final[dict[str, Case]] = {
+    "POST ": Case("ana", "", _A_CALL),
+    "GET ": Case("bo", "", None, _ANA_CALLS, {"limit": 5}),
+    "GET /{id}": Case("bo", "/{call}", None, _ANA_CALLS),
+    "POST /{id}/ringing": Case("bo", "/{call}/ringing", {}, _ANA_CALLS),
+    "POST /{id}/accept": Case("bo", "/{call}/accept", {}, _ANA_CALLS),
+    "POST /{id}/reject": Case("bo", "/{call}/reject", {}, _ANA_CALLS),
+    "POST /{id}/ignore": Case("bo", "/{call}/ignore", {}, _ANA_CALLS),
+    "POST /{id}/busy": Case("bo", "/{call}/busy", {}, _ANA_CALLS),
+    "POST /{id}/end": Case("ana", "/{call}/end", {}, _ANA_CALLS),
+}
+
+
+def _under(template: str, path: str, cases: Mapping[str, Case]) -> dict[str, Case]:
+    """Cases by the names of their rows."""
+    named = {}
+    for name, case in cases.items():
+        method, _, rest = name.partition(" ")
+        named[f"{method} {template}{rest}"] = case._replace(path=path + case.path)
+    return named
+
+
+IN_LOBBY: Final = _under(_ROOM_TEMPLATE, ROOM, _IN_THE_ROOM)
+"""The cases about the room of ana and bo."""
+
 CASES: Final[dict[str, Case]] = {
     "POST /api/v1/token": Case(
         "app_key", "/api/v1/token",
@@ -151,11 +218,10 @@ CASES: Final[dict[str, Case]] = {
     "POST /api/v1/auth/refresh": Case("bo", "/api/v1/auth/refresh"),
     "GET /api/v1/rooms": Case("secret", "/api/v1/rooms", query={"type": "audio_room"}),
     "GET /api/v1/events": Case("secret", "/api/v1/events", query={"after": 0}),
-} | {
-    f"{method} {_ROOM_TEMPLATE}{rest}": case._replace(path=ROOM + case.path)
-    for (method, _, rest), case in (
-        (name.partition(" "), case) for name, case in _IN_THE_ROOM.items()
-    )
+    "GET /api/v1/inbox": Case("bo", "/api/v1/inbox", None, _ANA_CALLS, {"after": 0}),
+    **IN_LOBBY,
+    **_under(_ROOM_TEMPLATE, STREAM, _AT_STREAM),
+    **_under(CALLS, CALLS, _OF_CALLS),
 }  # fmt: skip
 
 
@@ -165,26 +231,3 @@ def row_name(row: Row) -> str:
 
 
 ROWS: Final = {row_name(row): row for row in ROUTES}
-
-ELSEWHERE: Final = frozenset(
-    {f"POST {_ROOM_TEMPLATE}/{one}" for one in ("live", "pause", "resume", "schedule")}
-    | {f"POST {_ROOM_TEMPLATE}/stage/{one}" for one in ("invite", "remove", "leave", "sources")}
-    | {f"GET {_ROOM_TEMPLATE}/stage", "GET /api/v1/inbox"}
-    | {"POST /api/v1/calls", "GET /api/v1/calls", "GET /api/v1/calls/{id}"}
-    | {
-        f"POST /api/v1/calls/{{id}}/{one}"
-        for one in ("ringing", "accept", "reject", "ignore", "busy", "end")
-    }
-)
-"""Rows of streams, calls and the inbox: what succeeds there needs another stage than the lobby."""
-
-
-def case_of(name: str) -> Case:
-    """The case of a row, or else a bare request for it, which credentials are tried on."""
-    row = ROWS[name]
-    known = {"{type}": "audio_room", "{name}": "lobby", "{identity}": "bo", "{id}": "1"}
-    path = row.path
-    for placeholder, text in known.items():
-        path = path.replace(placeholder, text)
-    who = {"bearer": "bo"}.get(row.who, row.who)
-    return CASES.get(name) or Case(who, path, {} if row.body else None)

@@ -31,17 +31,21 @@ def agent_environment() -> None:
     subprocess.run([ROOT / "tools/setup_agents.sh"], check=True, stdout=sys.stderr)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def worker(agent_livekit: LiveKitServer, agent_environment: None) -> AsyncIterator[Worker]:
-    """One worker for the tests of a module; never kill it."""
-    async with Worker.start(agent_livekit) as worker:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def worker(
+    agent_livekit: LiveKitServer, agent_environment: None, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Worker]:
+    """One worker for all tests; never kill it."""
+    async with Worker.start(agent_livekit, tmp_path_factory.mktemp("agent")) as worker:
         yield worker
 
 
 @pytest.fixture
-def start_worker(agent_livekit: LiveKitServer, agent_environment: None) -> StartWorker:
+def start_worker(
+    agent_livekit: LiveKitServer, agent_environment: None, tmp_path: Path
+) -> StartWorker:
     """Start workers of a test's own, to kill: `async with start_worker() as worker:`."""
-    return lambda: Worker.start(agent_livekit)
+    return lambda: Worker.start(agent_livekit, tmp_path)
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ async def test_twenty_conversations_leave_no_task_thread_or_file(
     tasks = threads = files = 0
     for cycle in range(CYCLES + 1):
         await session.start()
+        await ready(session)
         if cycle % 5 == 0:
-            await ready(session)
             await session.send_text(f"hello {cycle}")
             await until(session, f"you said: hello {cycle}")
         await session.end()

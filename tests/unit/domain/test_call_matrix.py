@@ -78,8 +78,7 @@ def text() -> str:
             cells = [cell(before, who, command) for who in ACTORS.values()]
             rows.append([type(command).__name__, before, *cells])
     rows += [
-        ["a token", before, *(token(before, who) for who in ACTORS.values())]
-        for before in BEFORE
+        ["a token", before, *(token(before, who) for who in ACTORS.values())] for before in BEFORE
     ]
     return tables.columns(rows)
 

@@ -9,7 +9,7 @@ from utd_engine.domain.deadlines import deadlines
 from utd_engine.domain.decide import decide_open
 from utd_engine.domain.orders import OccupancyChanged
 from utd_engine.domain.refusal import Refused
-from utd_engine.domain.turn import Actor
+from utd_engine.domain.turn import ENGINE, Actor
 from utd_protocol import commands as c
 from utd_protocol import events as ev
 from utd_protocol.events import CallEnded
@@ -283,6 +283,13 @@ def test_r38_who_ends_a_call_and_how(
     assert call.outcome == outcome
     assert call.view.ended_by == (None if who == SERVER_API else who)
     assert call.act(who, c.EndCall()) == []
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_r39_a_call_that_the_engine_gives_up_has_failed(*, active: bool) -> None:
+    call = answered() if active else Call()
+    assert told(call.give(ENGINE, c.EndCall())) == ENDED
+    assert (call.outcome, call.view.ended_by) == ((CallStatus.ENDED, CallReason.FAILED), None)
 
 
 def test_r38_a_backend_that_acts_for_a_party_ends_as_that_party() -> None:

@@ -7,6 +7,7 @@ import pytest
 from support.room_logs import NOW, left, taken
 from support.scripted_engine import kicked, role_changed, scripted
 from support.scripted_http import answer, refusal
+from support.scripted_livekit import SPEAKER
 
 from utd_protocol import events as ev
 from utd_protocol.policy import Policy, PolicyPatch
@@ -188,6 +189,39 @@ async def test_switching_off_while_waiting_for_the_sound_ends_the_wait() -> None
         engine.livekit.takes_tracks.set()
         await switching
         assert engine.livekit.published == []
+
+
+async def test_switching_on_between_the_loss_of_the_seat_and_of_the_right_is_refused() -> None:
+    async with scripted() as (engine, client):
+        room = await joined(client)
+        await room.take_seat(1)
+        engine.commit(left(1, "bo", reason="removed"))
+        await silent(engine)
+        engine.livekit.takes_tracks.clear()
+        switching = asyncio.ensure_future(room.set_microphone(True))
+        await room.room.publishing().wait_for("waiting")
+        engine.push_rights("bo")
+
+        async with asyncio.timeout(2):
+            with pytest.raises(PublishNotAllowed):
+                await switching
+        engine.livekit.takes_tracks.set()
+        engine.livekit.grant(SPEAKER)
+        await barrier(room)
+        assert engine.livekit.published == []
+
+
+async def test_switching_on_while_the_connection_is_broken_is_bounded() -> None:
+    async with scripted(timeout=0.2) as (engine, client):
+        room = await joined(client)
+        engine.livekit.grant(SPEAKER)
+        engine.livekit.interrupt()
+
+        async with asyncio.timeout(2):
+            with pytest.raises(PublishFailed, match=r"0\.2 s"):
+                await room.set_microphone(True)
+        engine.livekit.resume()
+        await live(engine)
 
 
 async def test_a_kick_while_waiting_for_the_sound_is_told() -> None:

@@ -54,7 +54,8 @@ def test_every_error_of_the_tree_is_exported() -> None:
     todo, tree = [utd_stream.UTDStreamException], set()
     while todo:
         kind = todo.pop()
-        tree.add(kind.__name__)
+        if kind.__module__ == "utd_stream":  # not those of `utd_stream.agents`, another door
+            tree.add(kind.__name__)
         todo += kind.__subclasses__()
 
     assert tree <= set(utd_stream.__all__)

@@ -3,21 +3,20 @@ import gc
 
 import pytest
 
-from utd_stream import _updates
+from utd_stream._broadcast import READER_LIMIT, Broadcast, EventReader
 from utd_stream._errors import ClosedByUs, Kicked, Lagged
-from utd_stream._updates import Broadcast, Updates
 
 
-async def read(reader: Updates[int]) -> list[int]:
+async def read(reader: EventReader[int]) -> list[int]:
     return [item async for item in reader]
 
 
 async def test_a_reader_gets_everything_since_it_was_made() -> None:
     hub = Broadcast[int]()
-    hub.push(1)
+    hub.send(1)
     reader = hub.reader()
     for item in (2, 3):
-        hub.push(item)
+        hub.send(item)
     hub.end(ClosedByUs("left"))
 
     assert await read(reader) == [2, 3]
@@ -26,7 +25,7 @@ async def test_a_reader_gets_everything_since_it_was_made() -> None:
 async def test_every_reader_gets_everything() -> None:
     hub = Broadcast[int]()
     readers = [hub.reader() for _ in range(3)]
-    hub.push(1)
+    hub.send(1)
     hub.end(ClosedByUs("left"))
 
     assert [await read(reader) for reader in readers] == [[1], [1], [1]]
@@ -37,7 +36,7 @@ async def test_a_waiting_reader_is_woken() -> None:
     reader = hub.reader()
     waiting = asyncio.create_task(anext(reader))
     await asyncio.sleep(0)
-    hub.push(7)
+    hub.send(7)
 
     async with asyncio.timeout(1):
         assert await waiting == 7
@@ -46,7 +45,7 @@ async def test_a_waiting_reader_is_woken() -> None:
 async def test_an_abnormal_end_is_raised_after_the_last_event() -> None:
     hub = Broadcast[int]()
     reader = hub.reader()
-    hub.push(1)
+    hub.send(1)
     hub.end(Kicked("you were put out: noise", code="kicked"))
 
     assert await anext(reader) == 1
@@ -83,7 +82,7 @@ async def test_one_who_falls_too_far_behind_is_told_and_nobody_else_suffers() ->
     slow, quick = hub.reader(), hub.reader()
     got = []
     for item in range(5):
-        hub.push(item)
+        hub.send(item)
         got.append(await anext(quick))
 
     with pytest.raises(Lagged, match="3 events behind"):
@@ -93,7 +92,7 @@ async def test_one_who_falls_too_far_behind_is_told_and_nobody_else_suffers() ->
 
 
 def test_the_limit_is_ten_thousand() -> None:
-    assert _updates.MAX_BEHIND == 10_000
+    assert READER_LIMIT == 10_000
 
 
 async def test_cancelling_a_read_loses_nothing() -> None:
@@ -101,10 +100,10 @@ async def test_cancelling_a_read_loses_nothing() -> None:
     reader = hub.reader()
     waiting = asyncio.create_task(anext(reader))
     await asyncio.sleep(0)
-    hub.push(1)
+    hub.send(1)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    hub.push(2)
+    hub.send(2)
 
     assert [await anext(reader), await anext(reader)] == [1, 2]
 
@@ -115,6 +114,6 @@ async def test_a_dropped_reader_is_forgotten() -> None:
     del reader
     gc.collect()
 
-    hub.push(1)
+    hub.send(1)
 
     assert len(hub._readers) == 0

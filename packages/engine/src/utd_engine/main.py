@@ -28,7 +28,7 @@ from utd_engine.app.locating import Locator
 from utd_engine.app.ports import Clock, Ids, Key, MediaGateway, Store, WebhookReader
 from utd_engine.app.presence import Presence
 from utd_engine.app.rights import Rights
-from utd_engine.app.rooms import Rooms, is_open
+from utd_engine.app.rooms import Rooms
 from utd_engine.app.snapshots import Snapshots
 from utd_engine.app.tokens import IdentityTokens, UserTokens
 from utd_engine.background import Background
@@ -57,6 +57,7 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 DRAIN_S: Final = 5
 KEEP_ALIVE_S: Final = 65
 BACKLOG: Final = 2048
+WS_MESSAGE_BYTES: Final = 64 * 1024
 _log: Final = structlog.get_logger("utd.engine")
 
 
@@ -143,9 +144,7 @@ def _wire(config: Config, world: Adapters, background: Background) -> Engine:
         rooms.follow(follower)
     rooms.follow(lambda commit: _count(metrics, commit))
     rooms.follow(presence.committed)
-    rooms.follow(
-        lambda commit: None if is_open(commit.after) else admission.forget_media(commit.key)
-    )
+    rooms.follow(admission.committed)
     rooms.settle_with(rights)
     rooms.on_unknown = lambda key: _doubt(key, timers, relay, sweep)
     rights.on_failure = sweep.failed
@@ -179,7 +178,16 @@ def _wire(config: Config, world: Adapters, background: Background) -> Engine:
     probes = Probes(store, lambda: sweep.media_ok, clock)
     waiters = Waiters()
     rooms.follow(waiters.committed)
-    inbox = InboxSocket(services.apps, tokens, bans, store=store, waiters=waiters, clock=clock)
+    inbox = InboxSocket(
+        services.apps,
+        tokens,
+        bans,
+        store=store,
+        waiters=waiters,
+        failures=failures,
+        clock=clock,
+        origins=config.http.origins,
+    )
     metrics.watch_sockets(lambda: inbox.count)
     public = public_app(
         services,
@@ -295,6 +303,8 @@ async def _served(
                 task.result()
         yield
     finally:
+        engine.probes.is_draining = True
+        engine.inbox.stop()
         for server in servers:
             server.should_exit = True
         await asyncio.gather(*running)
@@ -325,6 +335,7 @@ def _uvicorn(app: ASGIApp) -> uvicorn.Config:
         http="httptools",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
+        ws_max_size=WS_MESSAGE_BYTES,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -18,8 +18,7 @@ class SystemClock:
 
     def now(self) -> datetime:
         """The present, cut to milliseconds, as the store keeps it."""
-        now = datetime.now(UTC)
-        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+        return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
 
     def monotonic(self) -> float:
         """Seconds that never go back."""

@@ -4,17 +4,17 @@ from collections.abc import Iterable
 from typing import Literal
 
 from utd_protocol import events as ev
-from utd_protocol.types import Role, SeatMode
-from utd_protocol.views import Request, Seat
+from utd_protocol.types import Role, SeatMode, Source
+from utd_protocol.views import Request, RoomView, Seat
 from utd_stream._door import Door
 from utd_stream._errors import Closed
 from utd_stream._http import decode, read, write
 from utd_stream._media import AudioInput
 from utd_stream._models import Invite, UTDTokenResponse
 from utd_stream._observable import Observable
+from utd_stream._place_media import Place, PlaceMedia
 from utd_stream._requests import RequestsSession
 from utd_stream._room_session import given
-from utd_stream._seat_microphone import SeatMicrophone
 from utd_stream._updates import Update
 
 
@@ -31,7 +31,8 @@ class UTDAudioRoomSession(RequestsSession):
         self._seats: Observable[tuple[Seat, ...]] = Observable(answer.room.seats)
         self._speaking_seats: Observable[tuple[int, ...]] = Observable(())
         door.room.active_speakers.listen(lambda _: self._show_speakers())
-        self._microphone = SeatMicrophone(door.room, self._view, door.identity, door.http.timeout)
+        seat = Place(name="the seat", find=self._seat_in, allowed=_allowed)
+        self._media = PlaceMedia(door.room, self._view, seat, door.http.timeout)
 
     # What is.
 
@@ -56,7 +57,7 @@ class UTDAudioRoomSession(RequestsSession):
         Returns:
             The raw answer: `{seq, seats, seat_count, seat_mode, mode_id}`.
         """
-        return await self._ask(read(f"{self._path}/seats"), dict[str, object])
+        return await self._ask(read(f"{self._door.path}/seats"), dict[str, object])
 
     # One's own seat.
 
@@ -79,9 +80,9 @@ class UTDAudioRoomSession(RequestsSession):
             NotAllowed: the room's mode asks for a request or an invite, or it is reserved.
             PublishFailed: seated, but LiveKit did not take the microphone in time.
         """
-        with self._microphone.wish():
+        with self._media.wish(Source.MICROPHONE):
             await self._order("POST", "/seats/take", given(index=index))
-            return await self._microphone.live()
+            return await self._media.live()
 
     async def leave_seat(self) -> None:
         """Stand up: a listener again, the microphone off. Not seated: nothing happens.
@@ -89,7 +90,7 @@ class UTDAudioRoomSession(RequestsSession):
         The reference's `leaveSeat`.
         """
         await self._order("POST", "/seats/leave")
-        self._microphone.want(wanted=False)
+        self._media.want(Source.MICROPHONE, wanted=False)
 
     async def move_seat(self, index: int) -> None:
         """Change to another free seat in one step; the microphone stays on.
@@ -103,10 +104,10 @@ class UTDAudioRoomSession(RequestsSession):
     async def set_microphone(self, enabled: bool, source: AudioInput | None = None) -> None:  # noqa: FBT001 as in the base class
         """Switch the microphone on or off. See `UTDSession.set_microphone`."""
         if not enabled:
-            self._microphone.note(wanted=False)
+            self._media.note(Source.MICROPHONE, wanted=False)
         await super().set_microphone(enabled, source)
         if enabled:
-            self._microphone.note(wanted=True)
+            self._media.note(Source.MICROPHONE, wanted=True)
 
     # Asking and being asked.
 
@@ -127,10 +128,10 @@ class UTDAudioRoomSession(RequestsSession):
             Conflict: this user sits already.
             Limited: 500 requests are pending.
         """
-        with self._microphone.wish():
-            request = await self._request(index, note)
+        with self._media.wish(Source.MICROPHONE):
+            request = await self._request(note, index=index)
             if self.seat is not None:
-                await self._microphone.live()
+                await self._media.live()
                 return None
             return request
 
@@ -141,9 +142,9 @@ class UTDAudioRoomSession(RequestsSession):
             NotFound: there is no such invite.
             Conflict: it is no longer pending, or no seat is free.
         """
-        with self._microphone.wish():
+        with self._media.wish(Source.MICROPHONE):
             await self._order("POST", f"/invites/{invite_id}/accept")
-            return await self._microphone.live()
+            return await self._media.live()
 
     # For moderators.
 
@@ -171,7 +172,7 @@ class UTDAudioRoomSession(RequestsSession):
             NotFound: the app has no such preset.
         """
         body = given(count=seat_count, mode=seat_mode, mode_id=mode_id, evict=evict)
-        raw = await self._send(write("PUT", f"{self._path}/seats", body))
+        raw = await self._send(write("PUT", f"{self._door.path}/seats", body))
         await self._fold_answer(raw)
         return decode(raw, dict[str, object])
 
@@ -199,7 +200,7 @@ class UTDAudioRoomSession(RequestsSession):
         Raises:
             Conflict: they sit already, or the seat is not free.
         """
-        invite = await self._invite(identity, seat_index)
+        invite = await self._invite(identity, index=seat_index)
         return None if self._view.value.seat_of(identity) is not None else invite
 
     async def swap_seats(self, a: int, b: int) -> None:
@@ -263,7 +264,7 @@ class UTDAudioRoomSession(RequestsSession):
     # Inside.
 
     def _accept(self, answer: UTDTokenResponse) -> None:
-        self._microphone.restart()
+        self._media.restart()
         super()._accept(answer)
 
     def _changed(self, updates: tuple[Update, ...]) -> None:
@@ -274,28 +275,35 @@ class UTDAudioRoomSession(RequestsSession):
         for update in updates:
             match update:
                 case ev.SeatLeft(identity=self.identity, reason=reason):
-                    self._microphone.place_lost(reason)
+                    self._media.place_lost(reason)
                 case ev.RequestRejected() | ev.RequestCancelled() | ev.RequestExpired():
                     if update.id in asked and self.seat is None:
-                        self._microphone.place_lost("the request was not granted")
+                        self._media.place_lost("the request was not granted")
                 case _:
                     pass
+
+    def _seat_in(self, view: RoomView) -> Seat | None:
+        return view.seat_of(self.identity)
 
     def _show_speakers(self) -> None:
         seats = map(self._view.value.seat_of, self.active_speakers.value)
         self._speaking_seats._set(tuple(seat.index for seat in seats if seat))  # noqa: SLF001
 
-    def _own_requests(self) -> set[int]:
-        return {each.id for each in self._requests.value if each.identity == self.identity}
-
     def _stopped(self, reason: Closed) -> None:
         super()._stopped(reason)
-        self._microphone.stop(reason)
+        self._media.stop(reason)
 
     def _close_values(self) -> None:
         super()._close_values()
         self._seats._close()  # noqa: SLF001
         self._speaking_seats._close()  # noqa: SLF001
+
+
+def _allowed(view: RoomView, seat: Seat) -> frozenset[Source]:
+    """What is heard of one who sits there: the microphone, unless it is locked or muted."""
+    if seat.identity is None or seat.mic_locked:
+        return frozenset()
+    return frozenset({Source.MICROPHONE}).difference(view.member(seat.identity).muted)
 
 
 def _listed(indices: Iterable[int] | Literal["all"]) -> list[int] | str:

@@ -310,6 +310,7 @@ class UTDStreamClient:
             identity=request.identity,
             type=UTDStreamType(request.type.value),
             room_name=request.room_name,
+            name=request.name,
             mint=mint,
             gone=self._sessions.discard,
             reconnect_for=self._reconnect_for,

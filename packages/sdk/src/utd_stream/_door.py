@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from utd_stream._backoff import Jitter
-from utd_stream._http import EngineHTTP
+from utd_stream._http import EngineHTTP, segment
 from utd_stream._models import UTDStreamType, UTDTokenResponse
 from utd_stream._room import UTDRoom
 
@@ -13,18 +13,28 @@ if TYPE_CHECKING:
     from utd_stream._session import UTDSession
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Door:
-    """The way into one room for one user, and back into it."""
+    """The way into one room for one user, and back into it.
+
+    A call's session has no room before its first call, and another one with each call.
+    """
 
     http: EngineHTTP
     room: UTDRoom
     identity: str
     type: UTDStreamType
     room_name: str
+    name: str | None
+    """The user's own, for display."""
     mint: Callable[[], Awaitable[UTDTokenResponse]]
     """Join again, as at first."""
     gone: "Callable[[UTDSession], None]"
     """Called once the session is disposed."""
     reconnect_for: float
     jitter: Jitter
+
+    @property
+    def path(self) -> str:
+        """The room at the engine, below `/api/v1`."""
+        return f"/rooms/{self.type.value}/{segment(self.room_name)}"

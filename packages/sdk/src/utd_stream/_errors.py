@@ -15,13 +15,16 @@ UTDStreamException
 ├── MediaError
 │   ├── PublishNotAllowed · PublishFailed · DeviceFailed · EncryptionError
 ├── Closed                it is over
-│   ├── ClosedByUs · Kicked · Replaced · RoomEnded · ConnectionLost
+│   ├── ClosedByUs · Kicked · Replaced · ConnectionLost
+│   └── RoomEnded
+│       └── CallOver
 └── Lagged                a reader fell too far behind
 """
 
+import copy
 import re
 from collections.abc import Mapping
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final, TypeVar, cast
 
 _TOKEN: Final = re.compile(r"eyJ[A-Za-z0-9_\-=%]*(?:\.[A-Za-z0-9_\-=%]*){0,4}")
 
@@ -175,9 +178,14 @@ class EncryptionError(MediaError):
 class Closed(UTDStreamException):
     """The session or room is over."""
 
+    is_normal: ClassVar[bool] = False
+    """Whether it was meant to end: iterators then end without raising this."""
+
 
 class ClosedByUs(Closed):
     """This side closed it."""
+
+    is_normal = True
 
 
 class Kicked(Closed):
@@ -192,6 +200,12 @@ class RoomEnded(Closed):
     """The room is over for everybody."""
 
 
+class CallOver(RoomEnded):
+    """The call is over, as all calls are at last; `code` is the engine's reason."""
+
+    is_normal = True
+
+
 class ConnectionLost(Closed):
     """The connection broke and did not come back in time."""
 
@@ -204,6 +218,8 @@ class Lagged(UTDStreamException):
     _retryable = True
 
 
+X = TypeVar("X", bound=UTDStreamException)
+
 _BY_STATUS: Final[dict[int, type[UTDStreamException]]] = {
     401: AuthRejected,
     403: NotAllowed,
@@ -214,6 +230,13 @@ _BY_STATUS: Final[dict[int, type[UTDStreamException]]] = {
     503: Unavailable,
 }
 _SERVER_ERROR: Final = 500
+
+
+def fresh(error: X) -> X:
+    """The same error without the traceback of another reader."""
+    again = copy.copy(error)
+    again.__cause__ = error.__cause__
+    return again
 
 
 def from_problem(

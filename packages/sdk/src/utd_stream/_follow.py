@@ -13,13 +13,14 @@ from msgspec import Raw
 from utd_protocol.answers import EventsAnswer, ViewAnswer
 from utd_protocol.codec import Malformed, decode_events
 from utd_protocol.views import RoomView
-from utd_stream._backoff import Backoff, Jitter, is_passing
+from utd_stream._backoff import Backoff, is_passing
 from utd_stream._bearer import Bearer
-from utd_stream._errors import Closed, Unreachable, UTDStreamException, VersionMismatch
+from utd_stream._door import Door
+from utd_stream._errors import Closed, Unreachable, UTDStreamException, VersionMismatch, fresh
 from utd_stream._http import decode, read
 from utd_stream._observable import Observable
 from utd_stream._sync import LogEvent, RoomSync
-from utd_stream._updates import Resynced, Update, fresh
+from utd_stream._updates import Resynced, Update
 
 _PAGE: Final = 500
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 5.0
@@ -37,20 +38,17 @@ class Follower:
 
     def __init__(
         self,
+        door: Door,
         bearer: Bearer,
-        path: str,
         *,
         view: RoomView,
         seq: int,
-        timeout: float,
-        jitter: Jitter,
         on_news: Callable[[tuple[Update, ...]], None],
         on_caught_up: Callable[[], Awaitable[None]],
     ) -> None:
+        self._door = door
         self._bearer = bearer
-        self._path = path
-        self._timeout = timeout
-        self._backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY, jitter)
+        self._backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY, door.jitter)
         self._on_news = on_news
         self._on_caught_up = on_caught_up
         self._sync = RoomSync(view, seq)
@@ -59,6 +57,8 @@ class Follower:
         self._resyncs = 0
         self.resyncing = Observable(value=False)
         """Whether the log must be read once although no gap is known."""
+        self.signals: Observable[tuple[dict[str, object], ...]] = Observable(())
+        """News that is in no log, of the last window that was heard."""
 
     @property
     def view(self) -> RoomView:
@@ -87,6 +87,7 @@ class Follower:
     def hear(self, metadata: str) -> None:
         """Fold what the room's metadata says."""
         self._tell(self._sync.hear(metadata))
+        self.signals._set(self._sync.signals)  # noqa: SLF001 its owner sets it
 
     def resync(self) -> None:
         """Read the log once, soon."""
@@ -110,7 +111,7 @@ class Follower:
             Unreachable: the log could not be read in time. What was ordered is done all the same.
         """
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._door.http.timeout):
                 reached, end = await self._standing.wait_for(
                     lambda standing: standing[0] >= seq or standing[1] is not None
                 )
@@ -154,7 +155,7 @@ class Follower:
     async def _read_page(self) -> None:
         after = self._sync.seq
         try:
-            call = read(f"{self._path}/events", after=after, limit=_PAGE)
+            call = read(f"{self._door.path}/events", after=after, limit=_PAGE)
             page = decode(await self._bearer.send(call), EventsAnswer)
         except UTDStreamException as error:
             if error.code != _SNAPSHOT_REQUIRED:
@@ -167,7 +168,7 @@ class Follower:
 
     async def _read_snapshot(self) -> None:
         before = self._sync.seq
-        answer = decode(await self._bearer.send(read(self._path)), ViewAnswer)
+        answer = decode(await self._bearer.send(read(self._door.path)), ViewAnswer)
         self._jump(answer.view, answer.seq)
         if self._sync.behind and self._sync.seq == before:
             message = "the engine has neither the events nor a snapshot after them"

@@ -7,7 +7,8 @@ repeating it is safe; `Bearer` (another module) adds the user token.
 import asyncio
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -26,6 +27,7 @@ from utd_stream._errors import (
     from_problem,
     scrub,
 )
+from utd_stream._socket import Socket
 
 T = TypeVar("T")
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -36,6 +38,7 @@ _RETRIED: Final = frozenset({429, 502, 503, 504})
 _REDIRECT, _REFUSED = 300, 400
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 2.0
 _KEEP_ALIVE: Final = 60.0
+_SOCKET_CLOSE: Final = 1.0
 
 _log: Final = logging.getLogger("utd_stream.http")
 
@@ -168,6 +171,29 @@ class EngineHTTP:
                 raise error
             _log.debug("%s %s: again in %.2f s: %s", call.method, call.path, delay, error)
             await asyncio.sleep(delay)
+
+    @asynccontextmanager
+    async def socket(self, url: str, subprotocol: str) -> AsyncGenerator[Socket]:
+        """A WebSocket that is open inside the block.
+
+        Raises:
+            ClosedByUs: the client is closed.
+            Unreachable: it cannot be opened.
+        """
+        session = self._open()
+        try:
+            async with asyncio.timeout(self.timeout):
+                raw = await session.ws_connect(
+                    url,
+                    protocols=(subprotocol,),
+                    timeout=aiohttp.ClientWSTimeout(ws_close=_SOCKET_CLOSE),
+                )
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(URL(url), error) from error
+        try:
+            yield Socket(raw)
+        finally:
+            await raw.close()
 
     async def aclose(self) -> None:
         """Close the pool. Idempotent; every later call raises `ClosedByUs`."""

@@ -52,12 +52,11 @@ _log: Final = logging.getLogger("utd_stream.session")
 class Keeper:
     """Owns the state of one session's connection."""
 
-    def __init__(self, door: Door, bearer: Bearer, follower: Follower, path: str) -> None:
+    def __init__(self, door: Door, bearer: Bearer, follower: Follower) -> None:
         """Start disconnected; nothing is done before `join`."""
         self._door = door
         self._bearer = bearer
         self._follower = follower
-        self._path = path
         self._link = UTDConnectionState.DISCONNECTED
         self._lost: DisconnectReason | None = None
         self._losses = asyncio.Event()
@@ -151,7 +150,7 @@ class Keeper:
 
     async def _rejoin(self, left: float) -> None:
         http = self._door.http
-        call = write("POST", f"{self._path}/rejoin")
+        call = write("POST", f"{self._door.path}/rejoin")
         try:
             raw = await self._bearer.send(call, timeout=max(0.0, min(http.timeout, left)))
             answer = decode(raw, UTDTokenResponse)

@@ -1,11 +1,17 @@
 """Our own tracks: one for each source, each with its wish, its right and its input."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
 from utd_protocol.types import Source
 from utd_stream._connection import Permissions
-from utd_stream._errors import ConnectError, PublishNotAllowed, UTDStreamException
+from utd_stream._errors import (
+    ConnectError,
+    PublishFailed,
+    PublishNotAllowed,
+    UTDStreamException,
+)
 from utd_stream._link import Link, Sent
 from utd_stream._media import AudioFrame, AudioInput
 from utd_stream._observable import Observable
@@ -60,11 +66,43 @@ class LocalTracks:
         last = default if track.wish is None else track.wish.input
         track.want(Wish(input_ or last))
 
+    async def wait_live(self, source: Source, within: float) -> None:
+        """Wait until what is wished is live, as long as the right to it is there.
+
+        Raises:
+            PublishNotAllowed: the right went away.
+            PublishFailed: it was not live in time, or the media server did not take it.
+            DeviceFailed: its input broke.
+        """
+        live = asyncio.ensure_future(self.of(source).wait_live())
+        lost = asyncio.ensure_future(
+            self._permissions.wait_for(lambda now: self._is_up() and not now.allows(source))
+        )
+        try:
+            await asyncio.wait({live, lost}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+            if live.done():
+                live.result()
+            elif lost.done():
+                lost.result()
+                self.check_right(source)
+            else:
+                message = f"{source}: not live within {within:g} s; it is still tried"
+                raise PublishFailed(message)
+        finally:
+            live.cancel()
+            lost.cancel()
+            await asyncio.gather(live, lost, return_exceptions=True)
+
     async def withdraw(self, source: Source) -> None:
         """Clear the wish and wait until nothing is live."""
         track = self.of(source)
         track.want(None)
         await track.settle()
+
+    def want_nothing(self) -> None:
+        """Clear all wishes."""
+        for track in self._all():
+            track.want(None)
 
     def check_right(self, source: Source) -> None:
         """Raise at once what publishing would fail with after ten seconds."""
@@ -92,6 +130,9 @@ class LocalTracks:
         """Clear all wishes and free everything, each within `patience` seconds."""
         for track in self._all():
             await track.aclose(patience)
+
+    def _is_up(self) -> bool:
+        return self._link() is not None
 
     def _all(self) -> tuple[AudioPublishing | VideoPublishing, ...]:
         return (*self._sounds.values(), *self._pictures.values())

@@ -1,12 +1,13 @@
 """The reference's types: what kinds of session there are, and what the engine answers."""
 
+from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from utd_protocol.answers import TokenAnswer
-from utd_protocol.types import RoomType
+from utd_protocol.types import CallReason, RoomType, Source
 from utd_protocol.views import Request
 
 
@@ -79,8 +80,22 @@ class UTDCall(Struct, frozen=True, kw_only=True):
     type: UTDStreamType
     caller_identity: str
     callee_identity: str
-    reason: str | None = None
+    caller_name: str = ""
+    callee_name: str = ""
+    reason: CallReason | None = None
     """Why it is over."""
+    ended_by: str | None = None
+    metadata: dict[str, Any] = {}
+    created_at: datetime | None = None
+    rings_until: datetime | None = None
+    """When it is missed, if nobody answers."""
+    ringing_at: datetime | None = None
+    accepted_at: datetime | None = None
+    connected_at: datetime | None = None
+    """When both were there."""
+    ended_at: datetime | None = None
+    duration_s: float = 0.0
+    """Seconds from `connected_at` to the end."""
     room_name: str | None = None
     url: str | None = None
     token: str | None = None
@@ -100,6 +115,10 @@ class UTDStageMember(Struct, frozen=True, kw_only=True):
     identity: str
     name: str | None = None
     role: Literal["host", "co_host"] | None = None
+    sources: tuple[Source, ...] = ()
+    """What they may publish while the stream is live."""
+    held_until: datetime | None = None
+    """When one whose connection is lost loses the place."""
 
 
 Invite = Request

@@ -82,15 +82,15 @@ class RequestsSession(RoomSession):
         """
         await self._order("POST", f"/invites/{invite_id}/cancel")
 
-    async def _request(self, index: int | None, note: str) -> Request | None:
-        body = given(target=self._target, index=index, note=note)
+    async def _request(self, note: str, **place: object) -> Request | None:
+        body = given(target=self._target, note=note, **place)
         return self._noted(await self._order("POST", "/requests", body))
 
     async def _approve(self, request_id: int) -> None:
         await self._order("POST", f"/requests/{request_id}/approve")
 
-    async def _invite(self, identity: str, index: int | None) -> Invite | None:
-        body = given(target=self._target, identity=identity, index=index)
+    async def _invite(self, identity: str, **place: object) -> Invite | None:
+        body = given(target=self._target, identity=identity, **place)
         return self._noted(await self._order("POST", "/invites", body))
 
     def _noted(self, answer: CommandAnswer) -> Request | None:
@@ -123,7 +123,7 @@ class RequestsSession(RoomSession):
         if not self._lacks_details():
             return
         try:
-            page = await self._ask(read(f"{self._path}/requests"), RequestsAnswer)
+            page = await self._ask(read(f"{self._door.path}/requests"), RequestsAnswer)
         except RequestRejected as error:
             _log.debug("the requests cannot be read: %s", error)
             return
@@ -146,6 +146,9 @@ class RequestsSession(RoomSession):
             for request in whole
             if request.identity is not None or not self._may("requests.read")
         )
+
+    def _own_requests(self) -> set[int]:
+        return {each.id for each in self._requests.value if each.identity == self.identity}
 
     def _own_invites(self) -> tuple[Invite, ...]:
         return tuple(each for each in self._view.value.invites if each.identity == self.identity)

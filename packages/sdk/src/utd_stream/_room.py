@@ -6,7 +6,7 @@ from typing import Final
 
 from utd_protocol.types import Source
 from utd_stream._connection import SourceName
-from utd_stream._errors import ConnectError, Invalid, NotAllowed
+from utd_stream._errors import ConnectError, Invalid, NotAllowed, PublishNotAllowed
 from utd_stream._link import BytesHandler, Link, Packet, TextHandler, as_tuple
 from utd_stream._media import AudioFrame, AudioInput
 from utd_stream._mixing import mixed, write_wav
@@ -51,8 +51,9 @@ class UTDRoom(RoomConnection):
             preconnect: tells agents that sound recorded before the join follows.
 
         Raises:
-            PublishNotAllowed: the right is missing; known at once, and nothing was wished.
-            PublishFailed: the media server did not take the track; it is tried again.
+            PublishNotAllowed: the right is missing, or goes away meanwhile; known at once, and
+                nothing new was wished.
+            PublishFailed: the media server did not take the track in time; it is tried again.
             DeviceFailed: the source could not be used.
             ConnectError: not connected.
         """
@@ -89,10 +90,9 @@ class UTDRoom(RoomConnection):
             source: what is published: by default the last one, or `media.screen_share`.
         """
 
-        def want() -> None:
-            self._tracks.want_picture(Source.SCREEN_SHARE, source, self.media.screen_share)
-
-        await self._set(Source.SCREEN_SHARE, enabled, want)
+        await self._set(
+            Source.SCREEN_SHARE, enabled, lambda: self.want_screen_share(enabled, source)
+        )
 
     def want_microphone(
         self,
@@ -129,6 +129,22 @@ class UTDRoom(RoomConnection):
         else:
             self._tracks.of(Source.CAMERA).want(None)
 
+    def want_screen_share(
+        self,
+        enabled: bool,  # noqa: FBT001 as `set_screen_share`
+        source: VideoInput | None = None,
+    ) -> None:
+        """Set or clear the wish only, as `want_microphone`."""
+        self._check_open()
+        if enabled:
+            self._tracks.want_picture(Source.SCREEN_SHARE, source, self.media.screen_share)
+        else:
+            self._tracks.of(Source.SCREEN_SHARE).want(None)
+
+    def want_nothing(self) -> None:
+        """Clear every wish: nothing is published any more, now or later."""
+        self._tracks.want_nothing()
+
     def publishing(self, source: SourceName = Source.MICROPHONE) -> Observable[Standing]:
         """How a track of ours stands: `off`, `waiting`, `live`, or the error that it met."""
         return self._tracks.of(Source(source)).standing
@@ -148,8 +164,16 @@ class UTDRoom(RoomConnection):
             return
         self._check_open()
         self._tracks.check_right(source)
+        track = self._tracks.of(source)
+        before = track.wish
         want()
-        await self._tracks.of(source).wait_live()
+        mine = track.wish
+        try:
+            await self._tracks.wait_live(source, self._options.publish_timeout)
+        except PublishNotAllowed:
+            if before is None and track.wish == mine:
+                track.want(None)
+            raise
 
     # Tracks of others.
 

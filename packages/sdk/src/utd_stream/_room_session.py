@@ -30,6 +30,13 @@ class RoomSession(UTDSession):
         super().__init__(door, answer)
         self._role = Observable(answer.room.role_of(door.identity))
         self._role_clamped = answer.role_clamped
+        self._audience: Observable[int | None] = Observable(None)
+        self._follower.signals.listen(self._take_signals)
+
+    @property
+    def audience(self) -> Observable[int | None]:
+        """How many people are in the room, about once a second; None until it is told."""
+        return self._audience
 
     @property
     def role(self) -> Observable[Role]:
@@ -63,7 +70,7 @@ class RoomSession(UTDSession):
         Returns:
             A page; it is the last one when its `next_cursor` is None.
         """
-        call = read(f"{self._path}/members", role=role, cursor=cursor, limit=limit)
+        call = read(f"{self._door.path}/members", role=role, cursor=cursor, limit=limit)
         return await self._ask(call, Page[Present])
 
     async def set_role(self, identity: str, role: Role | str) -> None:
@@ -124,7 +131,7 @@ class RoomSession(UTDSession):
             limit: how many at most.
         """
         return await self._ask(
-            read(f"{self._path}/bans", cursor=cursor, limit=limit), Page[BanRecord]
+            read(f"{self._door.path}/bans", cursor=cursor, limit=limit), Page[BanRecord]
         )
 
     async def ask_mute(self, identity: str, source: SourceName = Source.MICROPHONE) -> None:
@@ -195,9 +202,16 @@ class RoomSession(UTDSession):
         super()._changed(updates)
         self._role._set(self._view.value.role_of(self.identity))  # noqa: SLF001 its owner sets it
 
+    def _take_signals(self, signals: tuple[dict[str, object], ...]) -> None:
+        for signal in signals:
+            count = signal.get("count")
+            if signal.get("kind") == "audience" and isinstance(count, int):
+                self._audience._set(count)  # noqa: SLF001 its owner sets it
+
     def _close_values(self) -> None:
         super()._close_values()
         self._role._close()  # noqa: SLF001
+        self._audience._close()  # noqa: SLF001
 
     async def _member(self, identity: str, act: str, source: SourceName) -> None:
         await self._order("POST", f"/members/{segment(identity)}/{act}", {"source": source})

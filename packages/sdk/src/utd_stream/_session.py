@@ -14,6 +14,7 @@ from utd_protocol.answers import CommandAnswer
 from utd_protocol.types import RoomState
 from utd_protocol.views import RoomView
 from utd_stream._bearer import Bearer
+from utd_stream._broadcast import Broadcast
 from utd_stream._connection import UTDConnectionState
 from utd_stream._door import Door
 from utd_stream._errors import (
@@ -24,17 +25,18 @@ from utd_stream._errors import (
     RoomEnded,
     Unreachable,
     UTDStreamException,
+    fresh,
 )
 from utd_stream._events import LiveKitEvent
 from utd_stream._follow import Follower
-from utd_stream._http import Call, Method, decode, segment, write
+from utd_stream._http import Call, Method, decode, write
 from utd_stream._keep import Keeper, closed_by
 from utd_stream._media import AudioFrame, AudioInput
 from utd_stream._models import UTDStreamType, UTDTokenResponse
 from utd_stream._observable import Observable
 from utd_stream._participants import RemoteParticipant
 from utd_stream._room import UTDRoom
-from utd_stream._updates import Broadcast, Update, Updates, fresh
+from utd_stream._updates import Update, Updates
 
 T = TypeVar("T")
 Kind: TypeAlias = type[T]
@@ -54,19 +56,16 @@ class UTDSession:
 
     def __init__(self, door: Door, answer: UTDTokenResponse) -> None:
         self._door = door
-        self._path = f"/rooms/{door.type.value}/{segment(door.room_name)}"
         self._bearer = Bearer(door.http, answer.user_token)
         self._follower = Follower(
+            door,
             self._bearer,
-            self._path,
             view=answer.room,
             seq=answer.seq,
-            timeout=door.http.timeout,
-            jitter=door.jitter,
             on_news=self._hear,
             on_caught_up=self._caught_up,
         )
-        self._keeper = Keeper(door, self._bearer, self._follower, self._path)
+        self._keeper = Keeper(door, self._bearer, self._follower)
         self._view = Observable(answer.room)
         self._updates = Broadcast[Update]()
         self._ended: Closed | None = None
@@ -154,7 +153,7 @@ class UTDSession:
         """Every raw LiveKit event from now on. The reference's `events`."""
         return self.room.events
 
-    def updates(self) -> Updates[Update]:
+    def updates(self) -> Updates:
         """Follow the engine's events of this room from now on, in order, without loss.
 
         Returns:
@@ -311,7 +310,7 @@ class UTDSession:
 
     async def _order(self, method: Method, path: str, body: object = None) -> CommandAnswer:
         """Give a command, and fold its events before returning."""
-        raw = await self._send(write(method, f"{self._path}{path}", body))
+        raw = await self._send(write(method, f"{self._door.path}{path}", body))
         return await self._fold_answer(raw)
 
     async def _fold_answer(self, raw: bytes) -> CommandAnswer:
@@ -370,7 +369,7 @@ class UTDSession:
         self._view._set(self._follower.view)  # noqa: SLF001 its owner sets it
         self._changed(updates)
         for update in updates:
-            self._updates.push(update)
+            self._updates.send(update)
         if not self._keeper.leaving:
             self._judge(updates)
 
@@ -419,7 +418,7 @@ class UTDSession:
         self._require_joined()
 
     async def _say_goodbye(self) -> None:
-        call = write("POST", f"{self._path}/leave")
+        call = write("POST", f"{self._door.path}/leave")
         try:
             async with asyncio.timeout(_LEAVE_WITHIN):
                 answer = decode(await self._bearer.send(call), CommandAnswer)
@@ -429,7 +428,7 @@ class UTDSession:
 
     async def _hang_up(self) -> None:
         self._keeper.leaving = True
-        self.room.want_microphone(False)
+        self.room.want_nothing()
         try:
             async with asyncio.timeout(_HANG_UP_WITHIN):
                 await self.room.disconnect()

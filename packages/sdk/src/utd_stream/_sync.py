@@ -20,7 +20,7 @@ _MAX_EARLY: Final = 1000
 class RoomSync:
     """What is known of one opening of a room, and up to which event of its log."""
 
-    __slots__ = ("_early", "_head", "_seq", "_view")
+    __slots__ = ("_early", "_head", "_seq", "_signals", "_view")
 
     def __init__(self, view: RoomView, seq: int) -> None:
         """Start from a snapshot.
@@ -33,6 +33,12 @@ class RoomSync:
         self._seq = seq
         self._head = seq
         self._early: dict[int, LogEvent] = {}
+        self._signals: tuple[dict[str, object], ...] = ()
+
+    @property
+    def signals(self) -> tuple[dict[str, object], ...]:
+        """What the last window told besides events."""
+        return self._signals
 
     @property
     def view(self) -> RoomView:
@@ -67,6 +73,7 @@ class RoomSync:
         window = decode_window(metadata)
         if window is None or window.room_id != self._view.room_id:
             return ()
+        self._signals = window.signals
         return self.fold(window.events, window.head)
 
     def fold(self, events: Iterable[LogEvent], head: int = 0) -> tuple[LogEvent, ...]:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from utd_engine.app.apps import Tenant
 from utd_engine.app.bans import Bans
-from utd_engine.app.commits import Context
+from utd_engine.app.commits import Commit, Context
 from utd_engine.app.naming import ban_place, room_key_name, sfu_name
 from utd_engine.app.ports import Clock, Ids, Join, Key, MediaGateway, MediaUnavailable, Store
 from utd_engine.app.presence import Presence
@@ -78,9 +78,21 @@ class Admission:
         """Where inboxes are followed, once the engine listens."""
         self.on_expected: Callable[[Key], None] = lambda _key: None
 
+    @property
+    def remembered(self) -> int:
+        """How many rooms something is kept of here: only ones that are open."""
+        return len(self._in_media) + len(self._names)
+
     def forget_media(self, key: Key) -> None:
         """LiveKit may have lost this room: make sure at the next join."""
         self._in_media.discard(key)
+
+    def committed(self, commit: Commit) -> None:
+        """A room that is over leads nobody anywhere."""
+        if not is_open(commit.after):
+            self._in_media.discard(commit.key)
+            view = commit.after.view
+            self._names.pop((commit.key.app, room_key_name(view.type, view.name)), None)
 
     def forget_all_media(self) -> None:
         """LiveKit may have lost every room."""
@@ -181,9 +193,9 @@ class Admission:
             opening = self._opening(tenant, person, wish, server=server)
             key = Key(tenant.app_id, "room", opening.room_id)
             opened = await self._rooms.open(key, opening)
-            if not isinstance(opened, Taken):
+            if isinstance(opened, Snapshot):
                 return key, opened
-            if opened.key is not None:
+            if isinstance(opened, Taken) and opened.key is not None:
                 self._snapshots.forget(opened.key)
                 await self._snapshots.current(opened.key)
         raise Refused("version_conflict", f"{wish.room_name!r} is opened and ended all the time.")
@@ -258,7 +270,7 @@ class Admission:
         """
         identity = Identity(person.identity)
         await self._refuse_full(key, snapshot, identity)
-        order = orders.Join(identity=identity, claim=claim)
+        order = orders.Join(identity=identity, claim=claim, device=person.device)
         await self._rooms.handle(key, order, Context(ENGINE))
         await self._ensure_media(key)
         now = await self._snapshots.current(key) or snapshot

@@ -10,6 +10,7 @@ import msgspec
 from utd_engine.app.letters import letters, stored
 from utd_engine.app.naming import ban_place
 from utd_engine.app.ports import (
+    Answered,
     Append,
     AuditEntry,
     BanLift,
@@ -22,6 +23,7 @@ from utd_engine.app.ports import (
 from utd_engine.app.snapshots import Snapshot, encode
 from utd_engine.domain.deadlines import next_deadline
 from utd_engine.domain.orders import Order
+from utd_engine.domain.refusal import Refused
 from utd_engine.domain.roles import NEEDS, PRIVILEGED
 from utd_engine.domain.state import (
     BanLifted,
@@ -124,10 +126,15 @@ def draft(decision: Decision, context: Context) -> Draft:
         audit=() if audit is None else (audit,),
         bans=_bans(key.app, after.view, facts),
         inbox=tuple(stored(letter) for letter in letters(before.state, after, numbered)),
-        history=records(after.view),
+        history=records(after.view) if after.view.call != before.state.view.call else (),
         at=now,
     )
     return Draft(after, append, answer)
+
+
+def unchanged(order: Order, actor: Actor, before: Snapshot) -> CommandAnswer:
+    """The answer to a wish that was fulfilled already."""
+    return _answer(order, actor, before, before.state, ())
 
 
 def records(view: RoomView) -> tuple[HistoryRow, ...]:
@@ -141,6 +148,22 @@ def records(view: RoomView) -> tuple[HistoryRow, ...]:
         HistoryRow(party, view.room_id, call.created_at, data)
         for party in (call.caller, call.callee)
     )
+
+
+def replay(answered: Answered, sent: Idempotency) -> bytes:
+    """The body that was kept of the first try of the same request.
+
+    Raises:
+        Refused: `idempotency_mismatch`, when it was another request.
+    """
+    if answered.fingerprint != sent.fingerprint:
+        raise Refused(
+            "idempotency_mismatch",
+            "This Idempotency-Key was used for another request.",
+            hint="Use a new key for every new request.",
+        )
+    sent.replayed = True
+    return answered.body
 
 
 def read_answer(body: bytes) -> CommandAnswer:

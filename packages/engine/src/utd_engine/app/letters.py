@@ -4,7 +4,7 @@ Pure translation; letters are written to inboxes in the same transaction as the 
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -13,7 +13,7 @@ from utd_engine.domain.state import BanSet, Fact, RoomState
 from utd_protocol import events as ev
 from utd_protocol import inbox as ib
 from utd_protocol.types import CallStatus, Identity
-from utd_protocol.views import CallView
+from utd_protocol.views import CallView, RoomView
 
 _encoder: Final = msgspec.json.Encoder()
 _OUTCOMES: Final = {
@@ -77,39 +77,45 @@ def with_seq(data: bytes, seq: int) -> bytes:
 
 
 def _of_call(after: RoomState, fact: Fact) -> Iterator[Letter]:
-    call, view = after.view.call, after.view
+    call = after.view.call
     if call is None:
         return
-    about = {"call_id": view.room_id, "call_type": view.type, "status": call.status}
     match fact:
         case ev.CallRinging():
-            rings = ib.CallRings(at=fact.at, **about)  # type: ignore[arg-type]
-            yield Letter(call.caller, rings)
+            yield Letter(call.caller, ib.CallRings(**_about(after.view, fact)))
         case ev.CallAccepted():
-            device = after.answered_by or ""
-            answered = ib.CallAnswered(at=fact.at, device=device, **about)  # type: ignore[arg-type]
-            yield Letter(call.caller, answered)
-            yield Letter(call.callee, answered)
+            answered = ib.CallAnswered(device=after.answered_by or "", **_about(after.view, fact))
+            yield from (Letter(call.caller, answered), Letter(call.callee, answered))
         case ev.CallEnded():
-            event = _over(fact, call, about)
-            yield Letter(call.caller, event)
-            yield Letter(call.callee, event)
+            over = _over(fact, call, _about(after.view, fact))
+            yield from (Letter(call.caller, over), Letter(call.callee, over))
         case _:
             return
 
 
-def _over(fact: ev.CallEnded, call: CallView, about: dict[str, object]) -> ib.AnyInboxEvent:
+def _about(view: RoomView, fact: ev.CallRinging | ev.CallAccepted | ev.CallEnded) -> dict[str, Any]:
+    """What every letter about a call says; the call may be further on than the fact."""
+    match fact:
+        case ev.CallRinging():
+            more: dict[str, Any] = {"status": CallStatus.RINGING}
+        case ev.CallAccepted():
+            more = {"status": CallStatus.ACTIVE}
+        case ev.CallEnded():
+            more = {"status": fact.status, "reason": fact.reason}
+    return {"at": fact.at, "call_id": view.room_id, "call_type": view.type, **more}
+
+
+def _over(fact: ev.CallEnded, call: CallView, about: dict[str, Any]) -> ib.AnyInboxEvent:
     """How the end of a call is called for those who were in it."""
-    told = {**about, "status": fact.status, "reason": fact.reason, "at": fact.at}
     match fact.status:
         case CallStatus.MISSED:
-            return ib.CallMissed(caller=call.caller, caller_name=call.caller_name, **told)  # type: ignore[arg-type]
+            return ib.CallMissed(caller=call.caller, caller_name=call.caller_name, **about)
         case CallStatus.REJECTED:
-            return ib.CallRejected(**told)  # type: ignore[arg-type]
+            return ib.CallRejected(**about)
         case CallStatus.BUSY:
-            return ib.CallBusy(**told)  # type: ignore[arg-type]
+            return ib.CallBusy(**about)
         case _:
-            return ib.CallOver(**told)  # type: ignore[arg-type]
+            return ib.CallOver(**about)
 
 
 def _of_request(before: RoomState, fact: Fact, place: ib.Place) -> Iterator[Letter]:
@@ -131,6 +137,11 @@ def _of_request(before: RoomState, fact: Fact, place: ib.Place) -> Iterator[Lett
             if invite is not None and invite.identity is not None:
                 withdrawn = ib.InviteWithdrawn(at=fact.at, place=place, id=fact.id)
                 yield Letter(invite.identity, withdrawn)
+        case ev.RoomEnded():  # with it end its invites, and the invited need not be there
+            for invite in before.view.invites:
+                if invite.identity is not None:
+                    withdrawn = ib.InviteWithdrawn(at=fact.at, place=place, id=invite.id)
+                    yield Letter(invite.identity, withdrawn)
         case ev.RequestApproved() | ev.RequestRejected() | ev.RequestExpired():
             request = before.pending.get(fact.id)
             if request is not None and request.identity is not None:

@@ -13,7 +13,7 @@ from utd_engine.app.rooms import is_open
 from utd_engine.app.snapshots import Snapshot, Snapshots
 from utd_engine.app.tokens import UserClaims
 from utd_engine.domain.refusal import Refused
-from utd_engine.domain.state import generation, is_evicted
+from utd_engine.domain.state import generation, is_evicted, is_stranger
 from utd_engine.domain.turn import Actor
 from utd_protocol.types import RoomType
 
@@ -45,13 +45,26 @@ class Locator:
         claims: UserClaims | None = None,
         room_id: str | None = None,
     ) -> Located:
-        """The room of a path.
+        """The room of a path. A call is there for its parties only.
 
         A room bearer is good for its opening only; the app's backend may name one by `room_id`.
 
         Raises:
             Refused: `room_not_found`, `room_ended`, `not_allowed`, `banned`.
         """
+        located = await self._located(tenant, where, actor, claims, room_id)
+        if actor.kind == "user" and is_stranger(located.snapshot.state, actor.identity or ""):
+            raise _not_open(where)
+        return located
+
+    async def _located(
+        self,
+        tenant: Tenant,
+        where: tuple[RoomType, str],
+        actor: Actor,
+        claims: UserClaims | None,
+        room_id: str | None,
+    ) -> Located:
         room_type, name = where
         if claims is not None:
             await self._bans.refuse(tenant.app_id, claims.sub, ban_place(room_type, name))
@@ -75,7 +88,7 @@ class Locator:
             return located
         found = await self._admission.find(tenant, room_type, name)
         if found is None:
-            raise Refused("room_not_found", f"There is no open room {name!r}.")
+            raise _not_open(where)
         key, snapshot = found
         identity = actor.identity
         if claims is not None and identity and is_evicted(snapshot.state, identity):
@@ -100,6 +113,10 @@ class Locator:
             return None
         view = snapshot.state.view
         return Located(key, snapshot, actor) if (view.type, view.name) == where else None
+
+
+def _not_open(where: tuple[RoomType, str]) -> Refused:
+    return Refused("room_not_found", f"There is no open room {where[1]!r}.")
 
 
 def refuse_stale_reader(located: Located) -> None:

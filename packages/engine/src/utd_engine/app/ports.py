@@ -257,7 +257,10 @@ class OpenRoom(NamedTuple):
 
 
 class StoreUnavailable(Exception):
-    """The database cannot answer now (locked, full, gone). Nothing was changed by this call."""
+    """The database cannot answer now (locked, full, gone).
+
+    Nothing was changed by this call, unless its text says that the outcome is not known yet.
+    """
 
 
 class Store(Protocol):

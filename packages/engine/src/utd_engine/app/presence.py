@@ -4,8 +4,9 @@
 R48 to R50). It is idempotent: webhooks and the sweep only say when to run it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from utd_engine.app.commits import Commit
@@ -23,15 +24,21 @@ from utd_engine.app.rights import Rights
 from utd_engine.app.rooms import Rooms, is_open
 from utd_engine.app.snapshots import Snapshots
 from utd_engine.domain.orders import OccupancyChanged, Order, PresenceChanged
-from utd_engine.domain.plan import Push, plan, presence_reports
+from utd_engine.domain.plan import Push, must_go, plan, presence_reports
 from utd_engine.domain.presence import MANY
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.state import RoomState, watched
+from utd_engine.domain.turn import ENGINE, SERVER, Actor
 from utd_protocol import commands as c
 from utd_protocol.types import Identity
 
 SMALL_ROOM: Final = 100
 """In smaller rooms everybody is made visible at once; larger ones want LiveKit's batching."""
+CALL_PEOPLE: Final = 2
+"""LiveKit lets no third in, whatever the third has for a token."""
+
+
+_NOBODY: Final = PresenceRow("", "", datetime.min.replace(tzinfo=UTC))
 
 
 class Repairs(NamedTuple):
@@ -80,8 +87,10 @@ class Presence:
         snapshot = await self._snapshots.current(key)
         if snapshot is None or one.agent or one.hidden:
             return
-        if is_open(snapshot.state) and one.identity in watched(snapshot.state):
-            await self._report(key, one, present=True)
+        if is_open(snapshot.state) and must_go(snapshot.state, one, ()) is None:
+            await self._store.seen(key, PresenceRow(one.identity, one.sid, one.joined_at))
+            if one.identity in watched(snapshot.state):
+                await self._report(key, one, present=True)
         small = self._counts.get(key, 0) < SMALL_ROOM
         if small or one.identity in watched(snapshot.state):
             self._rights.reassert(key, one.identity)
@@ -132,7 +141,8 @@ class Presence:
             return
         metadata = await self.metadata_of(key) if self.metadata_of else ""
         name = sfu_name(key, snapshot.state.view.type)
-        await self._media.ensure_room(name, metadata=metadata)
+        most = CALL_PEOPLE if snapshot.state.view.call is not None else 0
+        await self._media.ensure_room(name, metadata=metadata, max_participants=most)
 
     async def _compare(self, key: Key, before: RoomState, incarnation: Incarnation) -> Repairs:
         people = [one for one in incarnation.members if not (one.agent or one.hidden)]
@@ -172,21 +182,23 @@ class Presence:
         return Repairs(pushed=pushed, removed=removed, people=people)
 
     async def _remove(self, key: Key, state: RoomState, identity: str, reason: str) -> None:
-        """Who is banned elsewhere loses what they have here, too."""
-        if reason == "banned" and identity in watched(state):
+        """Who is banned elsewhere loses what they have here, too: of a call nothing is left."""
+        if reason == "banned" and state.view.call is not None:
+            await self._order(key, c.EndCall(), SERVER)
+        elif reason == "banned" and identity in watched(state):
             await self._order(key, c.Kick(identity=identity, reason="banned"))
         self._rights.put_out(key, identity)
 
     async def _remember(self, key: Key, people: list[Observed]) -> None:
         known = {row.identity: row for row in await self._store.present(key)}
         here = {one.identity: one for one in people}
-        for identity, one in here.items():
-            row = known.get(identity)
-            if row is None or row.sid != one.sid:
-                await self._store.seen(key, PresenceRow(identity, one.sid, one.joined_at))
-        for identity, row in known.items():
-            if identity not in here:
-                await self._store.gone(key, identity, row.sid)
+        new = [one for one in people if known.get(one.identity, _NOBODY).sid != one.sid]
+        old = [row for identity, row in known.items() if identity not in here]
+        seen = [PresenceRow(one.identity, one.sid, one.joined_at) for one in new]
+        await asyncio.gather(  # Together they share the store's commits.
+            *(self._store.seen(key, row) for row in seen),
+            *(self._store.gone(key, row.identity, row.sid) for row in old),
+        )
 
     async def _note_occupancy(self, key: Key, state: RoomState, people: int) -> None:
         if min(people, MANY) != (state.occupancy or 0):
@@ -199,10 +211,10 @@ class Presence:
         )
         await self._order(key, report)
 
-    async def _order(self, key: Key, order: Order) -> None:
+    async def _order(self, key: Key, order: Order, actor: Actor = ENGINE) -> None:
         """An order of the engine. If the room has ended meanwhile there is nothing to do."""
         try:
-            await self._rooms.act(key, order)
+            await self._rooms.act(key, order, actor)
         except Refused:
             return
 

@@ -14,7 +14,7 @@ from utd_engine.app.naming import sfu_name
 from utd_engine.app.ports import Key, MediaGateway, MediaUnavailable, StoreUnavailable, Tasks
 from utd_engine.app.snapshots import Snapshots
 from utd_engine.domain.permissions import desired_permission
-from utd_engine.domain.state import RoomState, is_evicted
+from utd_engine.domain.state import RoomState, is_evicted, is_stranger
 from utd_protocol.types import RoomState as Phase
 
 OnFailure: TypeAlias = Callable[[Key], None]
@@ -126,7 +126,7 @@ class Rights:
             await self._media.remove_room(room)
         elif identity == WHOLE_ROOM:
             return
-        elif put_out or is_evicted(state, identity):
+        elif put_out or is_evicted(state, identity) or is_stranger(state, identity):
             await self._media.remove_member(room, identity)
         else:
             wish = desired_permission(state, identity)

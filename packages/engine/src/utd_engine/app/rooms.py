@@ -17,6 +17,8 @@ from utd_engine.app.commits import (
     draft,
     read_answer,
     records,
+    replay,
+    unchanged,
 )
 from utd_engine.app.letters import incoming, stored
 from utd_engine.app.naming import room_key_name
@@ -26,6 +28,7 @@ from utd_engine.app.ports import (
     Appended,
     Clock,
     Conflict,
+    IdempotencyRecord,
     Key,
     NewEvent,
     Store,
@@ -38,7 +41,7 @@ from utd_engine.domain.orders import Order
 from utd_engine.domain.permissions import concerned, listeners_differ, permission_changes
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.state import RoomState, apply_all, generation
-from utd_engine.domain.turn import ENGINE, Preset
+from utd_engine.domain.turn import ENGINE, Actor, Preset
 from utd_protocol import commands as c
 from utd_protocol import events as ev
 from utd_protocol.answers import CommandAnswer
@@ -117,23 +120,30 @@ class Rooms:
         settled = await self._settled(commit)
         return answer if settled else structs.replace(answer, media="pending")
 
-    async def act(self, key: Key, order: Order) -> None:
-        """Carry out an order of the engine itself; it never waits for LiveKit.
+    async def act(self, key: Key, order: Order, actor: Actor = ENGINE) -> None:
+        """Carry out an order that the engine gives by itself; it never waits for LiveKit.
 
         Raises:
             Refused: the rules say no; nothing was changed.
             StoreUnavailable: the database cannot answer now.
         """
-        outcome = await self._carry_out(key, order, Context(ENGINE), {})
+        outcome = await self._carry_out(key, order, Context(actor), {})
         if not isinstance(outcome, CommandAnswer) and self._settler is not None:
             people = await self._people(outcome[0])
             if people:
                 self._settler.push(key, people)
 
     async def open(
-        self, key: Key, opening: ev.RoomOpened, *, take: tuple[str, ...] = ()
-    ) -> Snapshot | Taken:
+        self,
+        key: Key,
+        opening: ev.RoomOpened,
+        *,
+        take: tuple[str, ...] = (),
+        answer: IdempotencyRecord | None = None,
+    ) -> Snapshot | Taken | Answered:
         """Open a name (rule R1); `Taken` when somebody else has it, or one of the names to `take`.
+
+        With an `answer` a second try gets `Answered`, what the first one kept, and changes nothing.
 
         A call whose callee is busy is recorded and over at once: it takes no name.
         """
@@ -152,6 +162,7 @@ class Rooms:
             wake_at=wake_at,
             open=is_open(state),
             take_keys=(name, *take) if is_open(state) else (),
+            idempotency=answer,
             inbox=tuple(stored(letter) for letter in told),
             history=records(state.view),
             at=opening.at,
@@ -165,9 +176,20 @@ class Rooms:
                 recipients = frozenset(letter.to for letter in told)
                 self._tell(Commit(key, state, state, 1, (event,), wake_at, recipients))
                 return snapshot
+        if answer is not None and done.kind == "answered":
+            kept = await self._store.answered(key.app, answer.key, opening.at)
+            if kept is not None:
+                return kept
         return Taken(await self._store.resolve(key.app, name))
 
     async def _carry_out(
+        self, key: Key, order: Order, context: Context, presets: Mapping[str, Preset]
+    ) -> CommandAnswer | tuple[Commit, CommandAnswer]:
+        """A caller who gives up does not stop it: what was begun is finished under the lock."""
+        deciding = asyncio.ensure_future(self._decide_alone(key, order, context, presets))
+        return await asyncio.shield(deciding)
+
+    async def _decide_alone(
         self, key: Key, order: Order, context: Context, presets: Mapping[str, Preset]
     ) -> CommandAnswer | tuple[Commit, CommandAnswer]:
         """Decide and tell the followers under the lock, so they learn of commits in order."""
@@ -205,8 +227,10 @@ class Rooms:
                 if not fresh and await self._has_moved(cell, before):
                     continue
                 return await self._refuse(cell.key, order, context, refusal)
+            if not (facts or context.idempotency):
+                return unchanged(order, context.actor, before)
             planned = draft(Decision(cell.key, before, order, facts, now), context)
-            if context.dry_run or not (facts or context.idempotency):
+            if context.dry_run:
                 return planned.answer
             done = await self._append(planned.append)
             if isinstance(done, Appended):
@@ -242,35 +266,27 @@ class Rooms:
         self, key: Key, order: Order, context: Context, refusal: Refused
     ) -> CommandAnswer:
         """A repeated command may be refused because its first try was carried out."""
-        answered = await self._answered(key, context)
-        if answered is not None:
-            return self._replayed(answered, context)
+        repeated = await self._repeated(key, context)
+        if repeated is not None:
+            return repeated
         entry = audit_entry(key, order, context, self._clock.now(), refusal.code)
         if entry is not None and not context.dry_run:
             await self._store.add_audit([entry])
         raise refusal
 
     async def _replay(self, key: Key, context: Context, before: Snapshot) -> CommandAnswer:
-        answered = await self._answered(key, context)
-        if answered is None:  # it expired between the two looks
+        repeated = await self._repeated(key, context)
+        if repeated is None:  # it expired between the two looks
             raise Refused("version_conflict", f"The room is at {before.seq}: try again.")
-        return self._replayed(answered, context)
+        return repeated
 
-    async def _answered(self, key: Key, context: Context) -> Answered | None:
-        if context.idempotency is None:
+    async def _repeated(self, key: Key, context: Context) -> CommandAnswer | None:
+        """The answer of the first try, when this is another one."""
+        sent = context.idempotency
+        if sent is None:
             return None
-        return await self._store.answered(key.app, context.idempotency.key, self._clock.now())
-
-    def _replayed(self, answered: Answered, context: Context) -> CommandAnswer:
-        if context.idempotency and answered.fingerprint != context.idempotency.fingerprint:
-            raise Refused(
-                "idempotency_mismatch",
-                "This Idempotency-Key was used for another request.",
-                hint="Use a new key for every new request.",
-            )
-        if context.idempotency:
-            context.idempotency.replayed = True
-        return read_answer(answered.body)
+        answered = await self._store.answered(key.app, sent.key, self._clock.now())
+        return None if answered is None else read_answer(replay(answered, sent))
 
     async def _settled(self, commit: Commit) -> bool:
         """Wait for LiveKit, at most `PUSH_WITHIN_S`."""

@@ -22,6 +22,8 @@ from utd_engine.app.ports import Clock
 from utd_engine.domain.refusal import Refused
 
 USER_TOKEN_TYP: Final = "utd-user+jwt"  # noqa: S105 the name of a kind of token
+RENEWAL: Final = timedelta(hours=24)
+"""An expired user token may still be renewed for so long, with the whole admission again."""
 USER_TOKEN_TTL: Final = timedelta(hours=1)
 IDENTITY_TOKEN_LONGEST_S: Final = 3600
 MAX_TOKEN_CHARS: Final = 4096
@@ -29,6 +31,7 @@ LEEWAY_S: Final = 10
 ISSUER: Final = "utd"
 SEEN_TOKENS: Final = 20_000
 MASTER_SECRET_BYTES: Final = 32
+_encoder: Final = msgspec.json.Encoder()
 
 
 class Place(Struct, frozen=True, omit_defaults=True):
@@ -116,10 +119,12 @@ class UserTokens:
             room=room,
             unproven=unproven,
         )
-        return Bearer(self._signer.sign(msgspec.to_builtins(claims)), expires_at)
+        return Bearer(self._signer.sign_json(_encoder.encode(claims)), expires_at)
 
-    def read(self, token: str) -> UserClaims:
+    def read(self, token: str, *, late_by: timedelta = timedelta()) -> UserClaims:
         """The claims of a valid token; a token that was read before costs one hash.
+
+        `late_by` lets one through that expired no longer ago: whoever slept may renew it.
 
         Raises:
             Refused: `token_expired`, or `token_invalid` for everything else, without a difference.
@@ -127,17 +132,18 @@ class UserTokens:
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         claims = self._seen.get(digest)
         if claims is None:
-            claims = self._verify(token)
+            claims = self._verify(token, late_by)
             self._seen[digest] = claims
             if len(self._seen) > SEEN_TOKENS:
                 self._seen.popitem(last=False)
-        if claims.exp + LEEWAY_S <= self._clock.now().timestamp():
+        if claims.exp + LEEWAY_S <= (self._clock.now() - late_by).timestamp():
             self._seen.pop(digest, None)
             raise _expired()
         return claims
 
-    def _verify(self, token: str) -> UserClaims:
-        payload = _verified(token, self._keys, typ=USER_TOKEN_TYP, now=self._clock.now())
+    def _verify(self, token: str, late_by: timedelta) -> UserClaims:
+        now = self._clock.now()
+        payload = _verified(token, self._keys, typ=USER_TOKEN_TYP, now=now, late_by=late_by)
         try:
             claims = msgspec.convert(payload, UserClaims)
         except msgspec.ValidationError as error:
@@ -210,6 +216,7 @@ def _verified(
     typ: str | None,
     now: datetime,
     audience: str | None = None,
+    late_by: timedelta = timedelta(),
 ) -> dict[str, Any]:
     """The payload of a token of one fixed algorithm whose key is known; times by our own clock."""
     if len(token) > MAX_TOKEN_CHARS:
@@ -238,18 +245,18 @@ def _verified(
         _refuse_ambiguous(token)
     except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError) as error:
         raise refused_token() from error
-    _check_times(payload, now.timestamp())
+    _check_times(payload, now.timestamp(), int(late_by.total_seconds()))
     return payload
 
 
-def _check_times(payload: dict[str, Any], now: float) -> None:
+def _check_times(payload: dict[str, Any], now: float, late_by: int) -> None:
     expires, begins, issued = (payload.get(name, 0) for name in ("exp", "nbf", "iat"))
     for value in (expires, begins, issued):
         if not isinstance(value, int) or isinstance(value, bool):
             raise refused_token()
     if max(begins, issued) - LEEWAY_S > now:
         raise refused_token()
-    if expires + LEEWAY_S <= now:
+    if expires + LEEWAY_S + late_by <= now:
         raise _expired()
 
 

@@ -108,7 +108,9 @@ def end(turn: Turn, command: c.EndCall) -> list[Fact]:
     del command
     call = call_of(turn)
     if _is_backend(turn):
-        return end_with(turn, CallStatus.ENDED, CallReason.ENDED_BY_SERVER)
+        by_engine = turn.actor.kind == "engine"  # it gives up a call that LiveKit cannot carry
+        why = CallReason.FAILED if by_engine else CallReason.ENDED_BY_SERVER
+        return end_with(turn, CallStatus.ENDED, why)
     _refuse_stranger(call, turn.person())
     if call.status is CallStatus.ACTIVE:
         return end_with(turn, CallStatus.ENDED, CallReason.HANGUP)

@@ -248,6 +248,11 @@ def parties(state: RoomState) -> frozenset[Identity]:
     return frozenset() if call is None else frozenset({call.caller, call.callee})
 
 
+def is_stranger(state: RoomState, identity: str) -> bool:
+    """Whether the room is a call of others."""
+    return state.view.call is not None and identity not in parties(state)
+
+
 def pending_of(state: RoomState, identity: str) -> list[Request]:
     """Pending requests and invites of one person."""
     mine = [request for request in state.pending.values() if request.identity == identity]

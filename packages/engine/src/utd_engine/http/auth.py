@@ -1,10 +1,11 @@
 """Who is calling: an app's secret key, a user's bearer, or an app's publishable key."""
 
+from datetime import timedelta
 from typing import Final
 
 from utd_engine.app.apps import Apps, Tenant, refused_key
 from utd_engine.app.limits import Limiter
-from utd_engine.app.tokens import UserClaims, UserTokens, refused_token
+from utd_engine.app.tokens import RENEWAL, UserClaims, UserTokens, refused_token
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.turn import SERVER, Actor
 from utd_engine.http.call import Call
@@ -39,7 +40,15 @@ class Authenticator:
             )
         call.tenant = await self._apps.by_publishable(app_id, key)
 
-    async def bearer(self, call: Call) -> None:
+    async def renewal(self, call: Call) -> None:
+        """Like `bearer`, for who comes back late to renew it.
+
+        Raises:
+            Refused: `unauthenticated`, `token_invalid`, `token_expired` or `app_key_only`.
+        """
+        await self.bearer(call, late_by=RENEWAL)
+
+    async def bearer(self, call: Call, *, late_by: timedelta = timedelta()) -> None:
         """A user's bearer or the app's secret key.
 
         Raises:
@@ -54,7 +63,7 @@ class Authenticator:
                 "The bearer is missing.",
                 hint="Send 'Authorization: Bearer …' with the user token of a join or a session.",
             )
-        claims = self._tokens.read(token)
+        claims = self._tokens.read(token, late_by=late_by)
         call.tenant = await self._tenant(call, claims)
         if b"x-act-as" in call.headers:
             raise Refused(

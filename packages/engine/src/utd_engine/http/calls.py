@@ -7,7 +7,7 @@ import msgspec
 from msgspec import structs
 
 from utd_engine.app.admission import Person
-from utd_engine.app.commits import Context
+from utd_engine.app.commits import Context, Idempotency
 from utd_engine.app.ports import Key
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.turn import Actor
@@ -24,7 +24,10 @@ async def start(services: Services, call: Call) -> CallAnswer:
     wish = call.parse(_request)
     person = _person(call)
     _limit(services, call)
-    return await services.calls.start(call.app, person, wish)
+    sent = call.idempotency()
+    answer = await services.calls.start(call.app, person, wish, sent)
+    _mark_replayed(call, sent)
+    return answer
 
 
 async def show(services: Services, call: Call) -> CallAnswer:
@@ -58,12 +61,16 @@ def command(kind: type[c.CallCommand]) -> Callable[[Services, Call], Awaitable[C
         sent = call.idempotency()
         context = Context(_party(call), call.request_id, sent)
         answer = await services.calls.act(_key(call), order, context)
-        if sent is not None and sent.replayed:
-            call.extra.append((b"idempotent-replayed", b"true"))
+        _mark_replayed(call, sent)
         return answer
 
     handle.__doc__ = kind.__doc__
     return handle
+
+
+def _mark_replayed(call: Call, sent: Idempotency | None) -> None:
+    if sent is not None and sent.replayed:
+        call.extra.append((b"idempotent-replayed", b"true"))
 
 
 def _party(call: Call) -> Actor:

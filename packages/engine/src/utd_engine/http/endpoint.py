@@ -44,6 +44,7 @@ class Endpoint:
         self._authenticate = {
             "app_key": authenticator.app_key,
             "bearer": authenticator.bearer,
+            "renewal": authenticator.renewal,
             "secret": authenticator.secret,
         }[row.who]
 

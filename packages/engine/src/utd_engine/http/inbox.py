@@ -5,12 +5,11 @@ tell the same story. Whoever falls behind is told to come back with the cursor.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
 import msgspec
-import structlog
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
@@ -18,6 +17,7 @@ from utd_engine.app.apps import Apps
 from utd_engine.app.bans import Bans
 from utd_engine.app.inbox import Waiters, inbox_key
 from utd_engine.app.letters import with_seq
+from utd_engine.app.limits import Limiter
 from utd_engine.app.ports import Clock, Key, Store, StoreUnavailable
 from utd_engine.app.tokens import UserClaims, UserTokens
 from utd_engine.domain.refusal import Refused
@@ -31,6 +31,7 @@ PING_S: Final = 20.0
 POLL_S: Final = 5.0
 """A wake-up of another replica may be lost: the log is looked at this often."""
 SEND_WITHIN_S: Final = 10.0
+CLOSE_WITHIN_S: Final = 2.0
 PAGE: Final = 200
 DEVICES_OF_ONE: Final = 10
 MESSAGE_CHARS: Final = 8192
@@ -44,8 +45,6 @@ SLOW: Final = 4413
 TOO_MANY: Final = 4429
 RESTART: Final = 1012
 UNAVAILABLE: Final = 1013
-
-_log: Final = structlog.get_logger("utd.inbox")
 
 
 class First(Struct, frozen=True):
@@ -67,18 +66,59 @@ class _Over(Exception):
         self.reason = reason
 
 
+class _Gone(Exception):
+    """The client has hung up; there is nobody to say anything to."""
+
+
 class _Line(NamedTuple):
     """One connection: what comes in, what goes out."""
 
     receive: Receive
     send: Send
+    clock: Clock
 
-    async def text(self, text: str) -> None:
+    async def text(self) -> str:
+        """The next message."""
+        message = await self.receive()
+        if message["type"] == "websocket.disconnect":
+            raise _Gone
+        text: str = message.get("text") or ""
+        if len(text) > MESSAGE_CHARS:
+            raise _Over(REFUSED, "messages are short")
+        return text
+
+    async def tell(self, text: str) -> None:
+        """One message to the client, who is to read it in time."""
         try:
-            async with asyncio.timeout(SEND_WITHIN_S):
-                await self.send({"type": "websocket.send", "text": text})
+            await self._put({"type": "websocket.send", "text": text}, SEND_WITHIN_S)
         except TimeoutError:
             raise _Over(SLOW, "come back with the cursor") from None
+
+    async def close(self, over: _Over) -> None:
+        """Say why it ends. Who reads nothing does not hear it either."""
+        message = {"type": "websocket.close", "code": over.code, "reason": over.reason}
+        with suppress(TimeoutError):
+            await self._put(message, CLOSE_WITHIN_S)
+
+    async def _put(self, message: dict[str, Any], within_s: float) -> None:
+        try:
+            await self.clock.within(within_s, self.send(message))
+        except TimeoutError:
+            raise
+        except (OSError, RuntimeError):  # what the server raises after a disconnect
+            raise _Gone from None
+
+
+class _Device:
+    """A connection that has said who it is. `over` ends it from outside."""
+
+    def __init__(self) -> None:
+        self.over: asyncio.Future[_Over] = asyncio.get_running_loop().create_future()
+
+    def end(self, code: int, reason: str) -> None:
+        """Once is enough."""
+        if not self.over.done():
+            self.over.set_result(_Over(code, reason))
 
 
 async def read(services: Services, call: Call) -> InboxAnswer:
@@ -89,10 +129,11 @@ async def read(services: Services, call: Call) -> InboxAnswer:
             "invalid_request", "An inbox is somebody's.", hint="Use X-Act-As.", field="X-Act-As"
         )
     after = call.number("after", 0, most=2**63 - 1)
+    limit = max(1, call.number("limit", PAGE, most=PAGE))
     key = inbox_key(call.app.app_id, identity)
-    found = await services.store.events(key, after, call.number("limit", PAGE, most=PAGE))
-    loaded = await services.store.load(key)
+    loaded = await services.store.load(key)  # first: what comes now must not look like a gap
     head = loaded.seq if loaded is not None else 0
+    found = await services.store.events(key, after, limit)
     if after < head and (not found or found[0].seq > after + 1):
         first = await services.store.first_seq(key)
         raise Refused(
@@ -113,16 +154,20 @@ class InboxSocket:
         *,
         store: Store,
         waiters: Waiters,
+        failures: Limiter,
         clock: Clock,
+        origins: Sequence[str] = ("*",),
     ) -> None:
         self._apps = apps
         self._tokens = tokens
         self._bans = bans
         self._store = store
         self._waiters = waiters
+        self._failures = failures
         self._clock = clock
-        self._devices: dict[Key, dict[str, asyncio.Event]] = {}
-        self._stopping = asyncio.Event()
+        self._origins = {origin.encode("latin-1") for origin in origins}
+        self._devices: dict[Key, dict[str, _Device]] = {}
+        self._is_stopping = False
 
     @property
     def count(self) -> int:
@@ -130,120 +175,151 @@ class InboxSocket:
         return sum(len(devices) for devices in self._devices.values())
 
     def stop(self) -> None:
-        """The engine stops: everybody is to come back with the cursor."""
-        self._stopping.set()
+        """The engine stops: everybody is to come back with the cursor, to whoever is there then."""
+        self._is_stopping = True
+        for devices in self._devices.values():
+            for device in devices.values():
+                device.end(RESTART, "come back with the cursor")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection to its end."""
-        line = _Line(receive, send)
+        line = _Line(receive, send, self._clock)
         await receive()  # websocket.connect
-        offered: list[str] = scope.get("subprotocols") or []
+        if not self._is_welcome(scope):
+            await send({"type": "websocket.close", "code": BANNED, "reason": "wrong origin"})
+            return
         accept: dict[str, Any] = {"type": "websocket.accept"}
-        if SUBPROTOCOL in offered:
+        if SUBPROTOCOL in (scope.get("subprotocols") or ()):
             accept["subprotocol"] = SUBPROTOCOL
-        await send(accept)
         try:
-            claims, after = await self._first(line)
-            await self._serve(line, claims, after)
+            await send(accept)
+            remote = str((scope.get("client") or ("",))[0])
+            await self._serve(line, *await self._first(line, remote))
         except _Over as over:
-            await send({"type": "websocket.close", "code": over.code, "reason": over.reason})
+            with suppress(_Gone):
+                await line.close(over)
         except StoreUnavailable:
-            await send({"type": "websocket.close", "code": UNAVAILABLE, "reason": "try later"})
+            with suppress(_Gone):
+                await line.close(_Over(UNAVAILABLE, "try later"))
+        except _Gone:
+            return
 
-    async def _first(self, line: _Line) -> tuple[UserClaims, int | None]:
+    def _is_welcome(self, scope: Scope) -> bool:
+        """Browsers say whose page it is; other clients say nothing."""
+        origin = dict(scope["headers"]).get(b"origin")
+        return origin is None or b"*" in self._origins or origin in self._origins
+
+    async def _first(self, line: _Line, remote: str) -> tuple[UserClaims, int | None]:
         try:
-            message = await self._clock.within(FIRST_WITHIN_S, line.receive())
+            text = await self._clock.within(FIRST_WITHIN_S, line.text())
         except TimeoutError:
             raise _Over(SILENT, "no first message") from None
-        text = message.get("text") if message["type"] == "websocket.receive" else None
-        if not text or len(text) > MESSAGE_CHARS:
-            raise _Over(REFUSED, "the first message is {token, after}")
         try:
             first = _first.decode(text)
             claims = self._tokens.read(first.token)
         except (msgspec.DecodeError, Refused):
-            raise _Over(REFUSED, "the token was refused") from None
+            raise self._refused(remote) from None
         if await self._apps.get(claims.aud) is None:
-            raise _Over(REFUSED, "the token was refused")
-        if await self._bans.of(claims.aud, claims.sub, "") is not None:
-            raise _Over(BANNED, "banned")
+            raise self._refused(remote)
+        await self._refuse_banned(claims)
         return claims, first.after
 
-    async def _serve(self, line: _Line, claims: UserClaims, after: int | None) -> None:
-        key = inbox_key(claims.aud, claims.sub)
-        async with self._as_device(key, claims.device) as replaced:
-            with self._waiters.waiting(key) as news:
-                ends: set[asyncio.Future[Any]] = {
-                    asyncio.ensure_future(self._read(line)),
-                    asyncio.ensure_future(self._write(line, key, after, news)),
-                    asyncio.ensure_future(replaced.wait()),
-                    asyncio.ensure_future(self._stopping.wait()),
-                }
-                try:
-                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for task in ends:
-                        task.cancel()
-                    results: list[Any] = await asyncio.gather(*ends, return_exceptions=True)
-        for result in results:
-            if isinstance(result, _Over | StoreUnavailable):
-                raise result
-        if replaced.is_set():
-            raise _Over(REPLACED, "this device connected again")
-        if self._stopping.is_set():
-            raise _Over(RESTART, "come back with the cursor")
-
-    @asynccontextmanager
-    async def _as_device(self, key: Key, device: str) -> AsyncGenerator[asyncio.Event]:
-        """One connection a device: a second one ends the first."""
-        devices = self._devices.setdefault(key, {})
-        if device not in devices and len(devices) >= DEVICES_OF_ONE:
-            raise _Over(TOO_MANY, f"at most {DEVICES_OF_ONE} devices")
-        before = devices.get(device)
-        if before is not None:
-            before.set()
-        replaced = devices[device] = asyncio.Event()
+    def _refused(self, remote: str) -> _Over:
+        """Nobody is to try many tokens."""
         try:
-            yield replaced
+            self._failures.take(remote)
+        except Refused:
+            return _Over(TOO_MANY, "too many refused tokens")
+        return _Over(REFUSED, "the token was refused")
+
+    async def _refuse_banned(self, claims: UserClaims) -> None:
+        if await self._bans.of(claims.aud, claims.sub, "") is not None:
+            raise _Over(BANNED, "banned")
+
+    async def _serve(self, line: _Line, claims: UserClaims, after: int | None) -> None:
+        """Read and write until one of both, or somebody else, ends it."""
+        key = inbox_key(claims.aud, claims.sub)
+        with self._as_device(key, claims.device) as device, self._waiters.waiting(key) as news:
+            reading = asyncio.ensure_future(self._read(line))
+            writing = asyncio.ensure_future(self._write(line, claims, after, news))
+            both = {reading, writing}
+            try:
+                ends: set[asyncio.Future[Any]] = {*both, device.over}
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in both:
+                    task.cancel()
+                await asyncio.wait(both)
+            ended = [task.exception() for task in (writing, reading) if not task.cancelled()]
+            if device.over.done() and not any(isinstance(end, _Gone) for end in ended):
+                raise device.over.result()
+            raise next(end for end in ended if end is not None)
+
+    @contextmanager
+    def _as_device(self, key: Key, name: str) -> Generator[_Device]:
+        """One connection a device: a second one ends the first."""
+        if self._is_stopping:
+            raise _Over(RESTART, "come back with the cursor")
+        devices = self._devices.setdefault(key, {})
+        before = devices.get(name)
+        if before is not None:
+            before.end(REPLACED, "this device connected again")
+        elif len(devices) >= DEVICES_OF_ONE:
+            raise _Over(TOO_MANY, f"at most {DEVICES_OF_ONE} devices")
+        device = devices[name] = _Device()
+        try:
+            yield device
         finally:
-            if devices.get(device) is replaced:
-                del devices[device]
+            device.over.cancel()
+            if devices.get(name) is device:
+                del devices[name]
             if not devices:
                 self._devices.pop(key, None)
 
     async def _read(self, line: _Line) -> None:
         """Acknowledgements tell nothing that the cursor does not; they keep proxies awake."""
         while True:
-            message = await line.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            if len(message.get("text") or "") > MESSAGE_CHARS:
-                raise _Over(SLOW, "messages are short")
+            await line.text()
 
-    async def _write(self, line: _Line, key: Key, after: int | None, news: asyncio.Event) -> None:
-        loaded = await self._store.load(key)
-        head = loaded.seq if loaded is not None else 0
-        cursor = head if after is None else min(max(after, 0), head)
-        await self._refuse_gap(key, cursor, head)
-        await line.text(f'{{"type":"ready","head":{head},"after":{cursor}}}')
-        quiet = 0.0
+    async def _write(
+        self, line: _Line, claims: UserClaims, after: int | None, news: asyncio.Event
+    ) -> None:
+        key = inbox_key(claims.aud, claims.sub)
+        cursor = await self._begin(line, key, after)
+        quiet_s = 0.0
         while True:
             news.clear()
             events = await self._store.events(key, cursor, PAGE)
+            if events and events[0].seq != cursor + 1:
+                raise _Over(SNAPSHOT_REQUIRED, "events before that are no longer kept")
             for event in events:
-                await line.text(with_seq(event.data, event.seq).decode())
+                await line.tell(with_seq(event.data, event.seq).decode())
                 cursor = event.seq
+            if any(event.type == "banned" for event in events):
+                await self._refuse_banned(claims)
             if events:
-                quiet = 0.0
+                quiet_s = 0.0
                 continue
-            try:
-                await self._clock.within(POLL_S, news.wait())
-            except TimeoutError:
-                quiet += POLL_S
-            if quiet >= PING_S:
-                quiet = 0.0
-                await line.text('{"type":"ping"}')
+            if await self._is_quiet(news):
+                quiet_s += POLL_S
+            if quiet_s >= PING_S:
+                quiet_s = 0.0
+                await line.tell('{"type":"ping"}')
 
-    async def _refuse_gap(self, key: Key, cursor: int, head: int) -> None:
+    async def _begin(self, line: _Line, key: Key, after: int | None) -> int:
+        """Where this client goes on."""
+        loaded = await self._store.load(key)
+        head = loaded.seq if loaded is not None else 0
+        cursor = head if after is None else min(max(after, 0), head)
         if cursor < head and await self._store.first_seq(key) > cursor + 1:
             raise _Over(SNAPSHOT_REQUIRED, "events before that are no longer kept")
+        await line.tell(f'{{"type":"ready","head":{head},"after":{cursor}}}')
+        return cursor
+
+    async def _is_quiet(self, news: asyncio.Event) -> bool:
+        """Wait for news; whether there was none."""
+        try:
+            await self._clock.within(POLL_S, news.wait())
+        except TimeoutError:
+            return True
+        return False

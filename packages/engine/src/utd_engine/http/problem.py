@@ -23,7 +23,7 @@ def problem_of(error: Exception, request_id: str) -> Problem:
             return _refused(error, request_id)
         case StoreUnavailable():
             _log.warning("store.unavailable", request_id=request_id, reason=str(error))
-            detail = "The database cannot answer now; nothing was changed."
+            detail = "The database cannot answer now. Repeat it with the same Idempotency-Key."
             return _make("unavailable", detail, request_id, retry_after=UNAVAILABLE_RETRY_S)
         case MediaUnavailable():
             _log.warning("media.unavailable", request_id=request_id, reason=error.code)

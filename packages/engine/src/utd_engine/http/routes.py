@@ -13,7 +13,8 @@ from utd_protocol import answers as a
 from utd_protocol import commands as c
 
 Handler: TypeAlias = Callable[[h.Services, Call], Awaitable[Any]]
-Who: TypeAlias = Literal["app_key", "bearer", "secret"]
+Who: TypeAlias = Literal["app_key", "bearer", "renewal", "secret"]
+"""`renewal` is a bearer that may have expired a while ago."""
 
 
 class Row(NamedTuple):
@@ -31,7 +32,7 @@ class Row(NamedTuple):
     """The answer holds tokens: it is never stored, neither by us nor by a cache."""
     query: tuple[str, ...] = ()
     idempotent: bool = False
-    """Its answer is kept with an `Idempotency-Key`."""
+    """A repetition with the same `Idempotency-Key` changes nothing more."""
 
     @property
     def summary(self) -> str:
@@ -72,9 +73,9 @@ ROUTES: Final[tuple[Row, ...]] = (
     _command("POST", "/seats/leave", c.LeaveSeat),
     _read("/events", h.events, a.EventsAnswer, "after", "limit"),
     _read("", h.view, a.ViewAnswer),
-    _mint(_ROOM + "/rejoin", h.rejoin, "bearer", a.TokenAnswer),
+    _mint(_ROOM + "/rejoin", h.rejoin, "renewal", a.TokenAnswer),
     _mint("/api/v1/auth/session", h.session, "app_key", a.SessionAnswer, a.SessionRequest),
-    _mint("/api/v1/auth/refresh", h.refresh, "bearer", a.SessionAnswer),
+    _mint("/api/v1/auth/refresh", h.refresh, "renewal", a.SessionAnswer),
     Row("GET", "/api/v1/rooms", h.rooms, "secret", a.Page[a.RoomSummary],
         query=("type", "cursor", "limit")),
     Row("GET", "/api/v1/events", h.log, "secret", a.LogAnswer, query=("after", "limit")),
@@ -124,7 +125,8 @@ ROUTES: Final[tuple[Row, ...]] = (
     _command("POST", "/stage/remove", c.RemoveFromStage),
     _command("POST", "/stage/leave", c.LeaveStage),
     _command("POST", "/stage/sources", c.SetStageSources),
-    _mint("/api/v1/calls", calls.start, "bearer", a.CallAnswer, a.CallRequest),
+    _mint("/api/v1/calls", calls.start, "bearer", a.CallAnswer, a.CallRequest)
+    ._replace(idempotent=True),
     Row("GET", "/api/v1/calls", calls.listing, "bearer", a.Page[a.CallAnswer],
         query=("cursor", "limit")),
     Row("GET", "/api/v1/calls/{id}", calls.show, "bearer", a.CallAnswer),

@@ -256,6 +256,8 @@ class Sweep:
                     self.failed(key)
                 except StoreUnavailable:
                     return
+                except Exception:  # noqa: BLE001 one broken room must not stop the others
+                    _log.exception("sweep.failed", room=key.id)
                 else:
                     self.hint(key)
 

@@ -60,7 +60,10 @@ class Timers:
             await self._sleep(min(wait, LONGEST_S))
             return
         due = await self._store.due(now, BATCH)
-        await asyncio.gather(*(self._tick(key) for key in due))
+        results = await asyncio.gather(*map(self._tick, due), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
     def _first(self, wake_at: datetime | None) -> datetime | None:
         """The earlier of a deadline and the one slept for, which it becomes."""
@@ -75,8 +78,8 @@ class Timers:
             return
 
     async def _tick(self, key: Key) -> None:
-        before = await self._snapshots.current(key)
         try:
+            before = await self._snapshots.current(key)
             await self._rooms.act(key, Tick())
         except Refused:
             return

@@ -123,8 +123,6 @@ class Recorder:
         try:
             async for frame in frames:
                 self._keep(frame)
-                if self._wanted.is_set():
-                    return frame
                 until = max(until, loop.time() - _BEHIND) + frame.duration
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(until):

@@ -53,13 +53,13 @@ class TextMessageSender:
             NotAllowed: the right to send data is missing.
             ConnectionLost: the connection ended meanwhile.
         """
-        content: object = message.content
-        if not isinstance(content, SentUserInput):
+        text = _typed(message.content)
+        if text is None:
             return
         if self._room.connection.value not in _UP:
             raise NotConnected("Cannot send a message before connecting to the room.")
-        await self._room.send_text(content.text, topic=self._topic, compress=False)
-        echo = ReceivedMessage(message.id, message.timestamp, UserInput(content.text))
+        await self._room.send_text(text, topic=self._topic, compress=False)
+        echo = ReceivedMessage(message.id, message.timestamp, UserInput(text))
         for subscriber in tuple(self._subscribers.values()):
             subscriber(echo)
 
@@ -79,3 +79,8 @@ class TextMessageSender:
         """Tell nobody any more; sending goes on working. Idempotent."""
         self._disposed = True
         self._subscribers.clear()
+
+
+def _typed(content: object) -> str | None:
+    """The text of a user's input; None for any other kind of content."""
+    return content.text if isinstance(content, SentUserInput) else None

@@ -87,8 +87,7 @@ class TranscriptionStreamReceiver:
         if self._registered:
             self._registered = False
             self._room.unregister_text_stream_handler(self._topic)
-        for task, stream in tuple(self._reading.items()):
-            stream.close()
+        for task in self._reading:
             task.cancel()
         for forget in tuple(self._doubts):
             forget()

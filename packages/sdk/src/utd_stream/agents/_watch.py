@@ -82,13 +82,8 @@ class AgentWatch:
 
     def take(self, event: LiveKitEvent) -> None:
         """Note why somebody leaves."""
-        match event:
-            case events.ParticipantConnected(participant=who):
-                self._left.pop(who.identity, None)
-            case events.ParticipantDisconnected(participant=who, reason=reason):
-                self._left[who.identity] = reason
-            case _:
-                pass
+        if isinstance(event, events.ParticipantDisconnected):
+            self._left[event.participant.identity] = event.reason
 
     def look(self) -> None:
         """See who is there now, in a room that is joined."""

@@ -1,0 +1,325 @@
+"""One user's inbox: calls, invites and decisions, in order, exactly once, over one WebSocket.
+
+The socket is open while somebody follows, and comes back by itself. Each reader has a cursor of
+its own: what the socket brought lately is kept here, what is older is read over HTTP, and while no
+socket can be had the inbox is polled. `_incoming` makes calls that ring of it.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from contextlib import contextmanager
+from typing import Final, NamedTuple, NoReturn, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from utd_protocol.answers import InboxAnswer
+from utd_protocol.inbox import AnyInboxEvent, UnknownInboxEvent, decode_inbox_event
+from utd_stream._backoff import Backoff, Jitter, is_passing
+from utd_stream._bearer import Bearer
+from utd_stream._errors import (
+    AuthRejected,
+    Closed,
+    ClosedByUs,
+    Lagged,
+    Unreachable,
+    UTDStreamException,
+    VersionMismatch,
+    fresh,
+)
+from utd_stream._http import EngineHTTP, decode, read
+from utd_stream._observable import Observable
+
+InboxEvent: TypeAlias = AnyInboxEvent | UnknownInboxEvent
+"""Everything that `client.inbox()` gives."""
+
+_SUBPROTOCOL: Final = "utd.v1"
+_KEPT: Final = 512
+_PAGE: Final = 200
+_SILENCE: Final = 50.0
+"""The engine pings every 20 s: one that says nothing for so long is gone."""
+_POLL: Final = 5.0
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 5.0
+_BEYOND: Final = 2**63 - 1
+"""After any event: asks only where the inbox ends."""
+
+_log: Final = logging.getLogger("utd_stream.inbox")
+
+
+class Standing(NamedTuple):
+    """How far the inbox is known."""
+
+    head: int | None = None
+    """Its last event; None before the engine told where it ends."""
+    over: UTDStreamException | None = None
+    """Why it is followed no longer."""
+
+
+class Inbox:
+    """Made by the client, for one user. Nothing runs while nobody follows."""
+
+    def __init__(self, http: EngineHTTP, bearer: Bearer, ws_url: str | None, jitter: Jitter) -> None:
+        """Follow nothing yet.
+
+        Args:
+            http: the client's.
+            bearer: the user.
+            ws_url: where the engine's WebSocket is; without one the inbox is polled.
+            jitter: the chance in delays.
+        """
+        self._http = http
+        self._bearer = bearer
+        self._ws_url = ws_url
+        self._jitter = jitter
+        self._kept: deque[InboxEvent] = deque(maxlen=_KEPT)
+        self._standing = Observable(Standing())
+        self._callbacks: dict[object, Callable[[InboxEvent], None]] = {}
+        self._followers = 0
+        self._runner: asyncio.Task[None] | None = None
+        self._renewed = False
+        """Whether a refused token was renewed, and the new one not taken yet."""
+        self._closed = False
+
+    @contextmanager
+    def following(self) -> Generator[None]:
+        """Keep the socket open inside the block."""
+        self._followers += 1
+        if self._runner is None and not self._closed:
+            self._runner = asyncio.create_task(self._run(), name="utd-inbox")
+        try:
+            yield
+        finally:
+            self._followers -= 1
+            if not self._followers:
+                self._rest()
+
+    def subscribe(self, callback: Callable[[InboxEvent], None]) -> Callable[[], None]:
+        """Call `callback` for every event that comes while somebody follows, until unsubscribed."""
+        key = object()
+        self._callbacks[key] = callback
+
+        def unsubscribe() -> None:
+            self._callbacks.pop(key, None)
+
+        return unsubscribe
+
+    async def ready(self) -> int:
+        """Wait until it is known where the inbox ends, and tell. Only inside `following`.
+
+        Raises:
+            UTDStreamException: why it is followed no longer.
+        """
+        head, over = await self._standing.wait_for(lambda now: now != Standing())
+        if over is not None or head is None:
+            raise fresh(over or ClosedByUs("the inbox is closed"))
+        return head
+
+    async def head(self) -> int:
+        """Ask the engine where the inbox ends now."""
+        return (await self._page(_BEYOND)).head
+
+    async def events(self, after: int | None) -> AsyncGenerator[InboxEvent, None]:
+        """Every event after a cursor, for ever."""
+        with self.following():
+            head = await self._ready_or_closed()
+            cursor = after if after is not None else head
+            while cursor is not None:
+                async for event in self._known(cursor):
+                    cursor = event.seq
+                    yield event
+                cursor = await self._news(cursor)
+
+    async def wait_over(self) -> UTDStreamException:
+        """Wait until it is followed no longer, and tell why. Only inside `following`."""
+        _, over = await self._standing.wait_for(lambda now: now.over is not None)
+        return over or ClosedByUs("the inbox is closed")
+
+    async def aclose(self) -> None:
+        """End everybody who follows. Idempotent, a second at most."""
+        self._closed = True
+        self._finish(ClosedByUs("the client is closed, or somebody else signed in with it"))
+        runner = self._runner
+        self._rest()
+        if runner is not None:
+            await asyncio.wait([runner], timeout=2 * _FIRST_DELAY + 1)
+
+    # Readers.
+
+    async def _ready_or_closed(self) -> int | None:
+        try:
+            return await self.ready()
+        except Closed as closed:
+            if closed.is_normal:
+                return None
+            raise
+
+    async def _news(self, cursor: int) -> int | None:
+        """Wait for an event after the cursor; None when none will come because we closed it."""
+        head, over = await self._standing.wait_for(
+            lambda now: now.over is not None or (now.head is not None and now.head > cursor)
+        )
+        if over is None or (head is not None and head > cursor):
+            return cursor
+        if isinstance(over, Closed) and over.is_normal:
+            return None
+        raise fresh(over)
+
+    async def _known(self, cursor: int) -> AsyncGenerator[InboxEvent, None]:
+        """What is there after a cursor: of what is kept here, or else a page of the log."""
+        if cursor >= (self._standing.value.head or 0):
+            return
+        if self._kept and self._kept[0].seq <= cursor + 1:
+            for event in [each for each in self._kept if each.seq > cursor]:
+                yield event
+            return
+        for event in _decoded((await self._page_in_time(cursor)).events):
+            yield event
+
+    async def _page_in_time(self, cursor: int) -> InboxAnswer:
+        """A page, however long the engine takes to come back."""
+        backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY, self._jitter)
+        while True:
+            try:
+                return await self._page(cursor)
+            except UTDStreamException as error:
+                if not is_passing(error):
+                    raise
+                await asyncio.sleep(backoff.delay(error))
+
+    async def _page(self, after: int) -> InboxAnswer:
+        try:
+            raw = await self._bearer.send(read("/inbox", after=after, limit=_PAGE))
+        except UTDStreamException as error:
+            if error.code != "snapshot_required":
+                raise
+            message = f"events after {after} are no longer kept: follow from now on instead"
+            raise Lagged(message, code=error.code, status_code=error.status_code) from error
+        return decode(raw, InboxAnswer)
+
+    # The one owner of the socket.
+
+    async def _run(self) -> None:
+        backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY, self._jitter)
+        while True:
+            try:
+                await self._listen(backoff)
+            except UTDStreamException as error:
+                try:
+                    await self._recover(error)
+                except UTDStreamException as lost:
+                    if lost is error or not is_passing(lost):
+                        self._finish(lost)
+                        return
+                await asyncio.sleep(backoff.delay(error))
+
+    async def _recover(self, error: UTDStreamException) -> None:
+        """Do what another connection needs; raises the error itself if none may follow."""
+        match error:
+            case AuthRejected() if not self._renewed:
+                self._renewed = True
+                await self._bearer.renew(self._bearer.token)
+            case Lagged():
+                self._kept.clear()
+                self._stand(Standing())
+            case Unreachable():
+                _log.debug("the inbox is not connected: %s", error)
+                await self._poll()
+            case _:
+                raise error
+
+    async def _listen(self, backoff: Backoff) -> NoReturn:
+        """Take in what one connection brings, until that ends with an error."""
+        if self._ws_url is None:
+            raise Unreachable("the engine offers no socket: polling", retry_after=_POLL)
+        async with self._http.socket(self._ws_url, _SUBPROTOCOL) as socket:
+            first = _First(token=self._bearer.token, after=self._standing.value.head)
+            await socket.send(msgspec.json.encode(first).decode())
+            while True:
+                self._take(await socket.receive(_SILENCE))
+                backoff.reset()
+                self._renewed = False
+
+    def _take(self, text: str) -> None:
+        word = _word(text)
+        if word.type == "ready":
+            self._begin_at(word.after)
+        elif word.type != "ping":
+            self._add(_decoded([text.encode()]))
+
+    async def _poll(self) -> None:
+        """Read over HTTP what is new."""
+        head = self._standing.value.head
+        if head is None:
+            self._begin_at((await self._page(_BEYOND)).head)
+            return
+        while True:
+            page = await self._page(head)
+            self._add(_decoded(page.events))
+            if not page.events or self._standing.value.head == page.head:
+                return
+            head = self._standing.value.head or page.head
+
+    def _begin_at(self, after: int) -> None:
+        """The engine goes on from here; if not from where we are, what is kept is of the past."""
+        if self._standing.value.head != after:
+            self._kept.clear()
+            self._stand(Standing(after))
+
+    def _add(self, events: Iterable[InboxEvent]) -> None:
+        for event in events:
+            head = self._standing.value.head
+            if head is not None and event.seq <= head:
+                continue
+            self._kept.append(event)
+            for callback in tuple(self._callbacks.values()):
+                callback(event)
+            self._stand(Standing(event.seq))
+
+    def _finish(self, over: UTDStreamException) -> None:
+        self._stand(Standing(self._standing.value.head, over))
+
+    def _stand(self, standing: Standing) -> None:
+        self._standing._set(standing)  # noqa: SLF001 ours
+
+    def _rest(self) -> None:
+        """Nobody follows: the next one begins with where the inbox ends then."""
+        if self._runner is not None:
+            self._runner.cancel()
+            self._runner = None
+        if not self._closed:
+            self._kept.clear()
+            self._stand(Standing())
+
+
+class _First(Struct, frozen=True):
+    """What this side says first."""
+
+    token: str
+    after: int | None
+
+
+class _Word(Struct, frozen=True):
+    """What every message says."""
+
+    type: str
+    after: int = 0
+
+
+def _word(text: str) -> _Word:
+    try:
+        return msgspec.json.decode(text, type=_Word)
+    except msgspec.DecodeError as error:
+        raise _unreadable(error) from error
+
+
+def _decoded(raws: Iterable[bytes | msgspec.Raw]) -> tuple[InboxEvent, ...]:
+    try:
+        return tuple(decode_inbox_event(raw) for raw in raws)
+    except msgspec.DecodeError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: msgspec.DecodeError) -> VersionMismatch:
+    return VersionMismatch(f"the engine's inbox cannot be read ({error}): update this SDK")
