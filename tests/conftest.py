@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-pytest_plugins = ["support.livekit_server"]
+pytest_plugins = ["support.livekit_server", "support.stack"]
 
 
 @pytest.fixture(autouse=True)

@@ -74,10 +74,12 @@ async def test_a_letter_comes_at_once_and_to_every_device() -> None:
 
 
 async def test_somebody_elses_letters_never_come() -> None:
-    async with EngineUnderTest.start() as engine:
-        async with connected(engine, await session(engine, "cy"), 0) as client:
-            await ring(engine, "ana", "bo")
-            assert client.types == []
+    async with (
+        EngineUnderTest.start() as engine,
+        connected(engine, await session(engine, "cy"), 0) as client,
+    ):
+        await ring(engine, "ana", "bo")
+        assert client.types == []
 
 
 @pytest.mark.parametrize(
@@ -271,22 +273,26 @@ async def test_who_reads_nothing_is_sent_away_with_the_cursor() -> None:
 
 
 async def test_who_never_reads_again_costs_nothing_for_ever() -> None:
-    async with EngineUnderTest.start() as engine:
-        async with connected(engine, await session(engine, "bo"), 0) as client:
-            client.reads.clear()
-            await ring(engine, "ana", "bo")
-            await engine.clock.advance(inbox.SEND_WITHIN_S + inbox.CLOSE_WITHIN_S + 0.1)
-            assert (client.closed, engine.engine.inbox.count) == (None, 0)
+    async with (
+        EngineUnderTest.start() as engine,
+        connected(engine, await session(engine, "bo"), 0) as client,
+    ):
+        client.reads.clear()
+        await ring(engine, "ana", "bo")
+        await engine.clock.advance(inbox.SEND_WITHIN_S + inbox.CLOSE_WITHIN_S + 0.1)
+        assert (client.closed, engine.engine.inbox.count) == (None, 0)
 
 
 async def test_a_quiet_connection_gets_a_ping_every_twenty_seconds() -> None:
-    async with EngineUnderTest.start() as engine:
-        async with connected(engine, await session(engine, "bo")) as client:
-            client.say({"ack": 0})
-            await engine.clock.advance(19.9)
-            assert len(client.got) == 1
-            await engine.clock.advance(40.2)
-            assert client.got[1:] == [{"type": "ping"}] * 3
+    async with (
+        EngineUnderTest.start() as engine,
+        connected(engine, await session(engine, "bo")) as client,
+    ):
+        client.say({"ack": 0})
+        await engine.clock.advance(19.9)
+        assert len(client.got) == 1
+        await engine.clock.advance(40.2)
+        assert client.got[1:] == [{"type": "ping"}] * 3
 
 
 async def test_a_ban_of_the_app_is_told_and_ends_it() -> None:
@@ -332,14 +338,16 @@ async def test_a_store_in_trouble_is_no_silence() -> None:
 
 
 async def test_a_lost_wake_up_costs_a_poll_and_no_letter() -> None:
-    async with EngineUnderTest.start() as engine:
-        async with connected(engine, await session(engine, "bo")) as client:
-            for waiting in engine.engine.inbox._waiters._waiting.values():
-                waiting.clear()  # as if another engine wrote it
-            await ring(engine, "ana", "bo")
-            assert client.types == []
-            await engine.clock.advance(inbox.POLL_S)
-            assert client.types == ["call.incoming"]
+    async with (
+        EngineUnderTest.start() as engine,
+        connected(engine, await session(engine, "bo")) as client,
+    ):
+        for waiting in engine.engine.inbox._waiters._waiting.values():
+            waiting.clear()  # as if another engine wrote it
+        await ring(engine, "ana", "bo")
+        assert client.types == []
+        await engine.clock.advance(inbox.POLL_S)
+        assert client.types == ["call.incoming"]
 
 
 # --- over a socket ----------------------------------------------------------------------------
@@ -411,7 +419,7 @@ async def test_two_hundred_sockets_come_and_go_and_nothing_is_left(tmp_path: Pat
             else:
                 assert socket._response.connection is not None
                 socket._response.connection.transport.abort()  # type: ignore[union-attr]
-        while served.engine.inbox.count or len(asyncio.all_tasks()) > before:  # noqa: ASYNC110
+        while served.engine.inbox.count or len(asyncio.all_tasks()) > before:
             await asyncio.sleep(0.02)
         assert not served.engine.inbox._waiters._waiting
         assert not served.engine.inbox._devices

@@ -89,6 +89,8 @@ async def run(actions: list[tuple[str, int]]) -> None:
                 await asyncio.sleep(0)
             assert session.agent.is_finished or session.is_connected
         async with asyncio.timeout(5):
+            await settle()
+            await session.end()
             await asyncio.gather(*life.tasks, return_exceptions=True)
             await session.end()
         await settle()

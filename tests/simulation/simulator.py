@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -48,8 +48,7 @@ class Simulation:
     async def run(self, steps: int) -> None:
         try:
             await self._start()
-            await self._people[0].join(self.engine, "host")
-            await self._people[0].enter(self._sfu)
+            await self._open()
             for _ in range(steps):
                 await self._step()
             await self._heal()
@@ -58,6 +57,10 @@ class Simulation:
             raise
         finally:
             await self._stop()
+
+    async def _open(self) -> None:
+        await self._people[0].join(self.engine, "host")
+        await self._people[0].enter(self._sfu)
 
     # --- the engine ------------------------------------------------------------------------------
 
@@ -95,7 +98,7 @@ class Simulation:
             self._sfu.restart()
         else:
             for _ in range(chance.choice((1, 1, 2, 3))):
-                self._begin(self._act(self._somebody()))
+                self._begin(self._something())
         pause = chance.choice(PAUSES)
         self.history.append(f"+{pause}")
         await self._clock.advance(pause)
@@ -149,6 +152,10 @@ class Simulation:
         faults.latency_s = 0.0
         self._store.fails = 0.0
         self._network.heal()
+
+    def _something(self) -> Coroutine[Any, Any, None]:
+        """What happens next."""
+        return self._act(self._somebody())
 
     def _somebody(self) -> Person:
         """The host does the most of all."""

@@ -256,3 +256,20 @@ def test_the_ring_buffer_keeps_the_newest() -> None:
     assert ring.write(bytes(5)), "as long as the capacity"
     with pytest.raises(ValueError, match="capacity"):
         RingBuffer(0)
+
+
+async def test_closing_one_recording_does_not_wait_for_the_next() -> None:
+    microphone = Frames()
+    recorder = Recorder(microphone)
+    await recorder.start()
+    recorder.reset()
+    settling = asyncio.create_task(recorder.settle())
+    await recorder.start()
+    async with asyncio.timeout(5):
+        await settling
+    assert recorder.is_recording
+    microphone.queue.put_nowait(frame(1))
+    await eventually(lambda: recorder.buffered_size)
+    recorder.reset()
+    await recorder.settle()
+    assert (microphone.opened, microphone.closed) == (2, 2)

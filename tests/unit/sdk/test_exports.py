@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 import utd_stream
+from utd_stream import agents
 
 PRIVATE = {"_name", "_each"}
 
@@ -26,6 +27,8 @@ def test_what_the_reference_names_is_there() -> None:
         "UTDStreamClient",
         "UTDSession",
         "UTDAudioRoomSession",
+        "UTDCallSession",
+        "UTDLiveStreamSession",
         "UTDRoom",
         "UTDStreamType",
         "UTDCallStatus",
@@ -58,7 +61,7 @@ def test_every_error_of_the_tree_is_exported() -> None:
             tree.add(kind.__name__)
         todo += kind.__subclasses__()
 
-    assert tree <= set(utd_stream.__all__)
+    assert tree <= {*utd_stream.__all__, *agents.__all__}
 
 
 def test_every_public_member_is_documented() -> None:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from utd_engine import config as cfg
 from utd_engine.app.admission import Admission
+from utd_engine.app.agents import Agents
 from utd_engine.app.apps import Apps
 from utd_engine.app.bans import Bans
 from utd_engine.app.calls import Calls
@@ -145,6 +146,9 @@ def _wire(config: Config, world: Adapters, background: Background) -> Engine:
     rooms.follow(lambda commit: _count(metrics, commit))
     rooms.follow(presence.committed)
     rooms.follow(admission.committed)
+    agents = Agents(rooms, admission, bans, media, clock=clock, ids=ids, tasks=background)
+    rooms.follow(agents.committed)
+    presence.on_agents = agents.look
     rooms.settle_with(rights)
     rooms.on_unknown = lambda key: _doubt(key, timers, relay, sweep)
     rights.on_failure = sweep.failed
@@ -171,6 +175,7 @@ def _wire(config: Config, world: Adapters, background: Background) -> Engine:
         writes=limiter("writes", Rate(limits.writes_per_second, limits.writes_burst)),
         mints=limiter("tokens", Rate(limits.mints_per_second, limits.mints_burst)),
         calls=Calls(store, rooms, admission, bans, clock=clock, ids=ids),
+        agents=agents,
     )
     failures = limiter("failures", Rate(limits.failures_per_second, limits.failures_burst))
     authenticator = Authenticator(services.apps, tokens, failures)

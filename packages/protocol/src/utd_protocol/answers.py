@@ -108,6 +108,45 @@ class OpenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         check_identity(self.owner, "owner")
 
 
+class _AgentDispatch(Struct, frozen=True, kw_only=True):
+    agent_name: Annotated[str, Meta(max_length=128)] = ""
+    metadata: Text4K = ""
+
+
+class _RoomConfig(Struct, frozen=True, kw_only=True):
+    agents: Annotated[tuple[_AgentDispatch, ...], Meta(max_length=8)] = ()
+
+
+class AgentTokenRequest(Struct, frozen=True, kw_only=True):
+    """`POST /api/v1/agents/token`: LiveKit's standard request. Fields that are not ours pass by."""
+
+    room_name: Annotated[str, Meta(max_length=128)] = ""
+    participant_identity: Annotated[str, Meta(max_length=256)] = ""
+    participant_name: DisplayName = ""
+    participant_metadata: Text4K = ""
+    participant_attributes: Attributes = {}
+    room_config: _RoomConfig = _RoomConfig()
+
+    def __post_init__(self) -> None:
+        if self.room_name:
+            check_room_name(self.room_name)
+        if self.participant_identity:
+            check_identity(self.participant_identity, "participant_identity")
+
+    @property
+    def agents(self) -> tuple[_AgentDispatch, ...]:
+        """The agents that are named, each once. A worker without a name enters no room of ours."""
+        named = {agent.agent_name: agent for agent in self.room_config.agents if agent.agent_name}
+        return tuple(named.values())
+
+
+class AgentTokenAnswer(Struct, frozen=True, kw_only=True):
+    """What LiveKit's clients expect of a token endpoint."""
+
+    server_url: str
+    participant_token: str
+
+
 class CallRecord(Struct, frozen=True, kw_only=True):
     """A call as its parties may look it up."""
 

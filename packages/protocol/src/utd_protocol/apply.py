@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from msgspec import structs
 
 from utd_protocol import events as ev
+from utd_protocol.agents import apply_agent, opened_agents
 from utd_protocol.calls import apply_call, opened_call
 from utd_protocol.stage import apply_stage, apply_stream, hand_over, opened_stage
 from utd_protocol.types import (
@@ -52,6 +53,7 @@ def open_view(event: ev.RoomOpened) -> RoomView:
         stage=opened_stage(event),
         scheduled_at=event.scheduled_at,
         call=call,
+        agents=opened_agents(event),
     )
 
 
@@ -219,6 +221,7 @@ def _apply_request(view: RoomView, event: AnyEvent) -> RoomView | None:
 _FOLDERS: Final[tuple[Folder, ...]] = (
     _apply_seat, _apply_member, _apply_request, _apply_host,
     _apply_mute, _apply_place, _apply_grid, _apply_room, _apply_stage, apply_stream, apply_call,
+    apply_agent,
 )  # fmt: skip
 """Each knows some types of events and says None to all others."""
 

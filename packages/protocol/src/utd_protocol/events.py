@@ -45,6 +45,13 @@ class CallOffer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None: the callee was busy, and it never rang."""
 
 
+class AgentWish(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An agent that should be in the room."""
+
+    agent_name: str
+    metadata: str = ""
+
+
 class RoomOpened(Event, frozen=True, kw_only=True, tag="room.opened"):
     """Always the first event of a log."""
 
@@ -62,6 +69,7 @@ class RoomOpened(Event, frozen=True, kw_only=True, tag="room.opened"):
     metadata: str = ""
     scheduled_at: datetime | None = None
     call: CallOffer | None = None
+    agents: tuple[AgentWish, ...] = ()
 
 
 class RoomSettingsChanged(Event, frozen=True, kw_only=True, tag="room.settings_changed"):
@@ -384,6 +392,36 @@ class CallEnded(Event, frozen=True, kw_only=True, tag="call.ended"):
     duration_s: float = 0.0
 
 
+class AgentDispatched(Event, frozen=True, kw_only=True, tag="agent.dispatched"):
+    """The media server was asked for the agent."""
+
+    agent_name: str
+    attempt: int
+
+
+class AgentJoined(Event, frozen=True, kw_only=True, tag="agent.joined"):
+    """The agent is there."""
+
+    agent_name: str
+    identity: Identity
+
+
+class AgentLeft(Event, frozen=True, kw_only=True, tag="agent.left"):
+    """The agent is gone, or never came; it is asked for again."""
+
+    agent_name: str
+    reason: str
+    attempts: int = 0
+    """How many of its tries count against it."""
+
+
+class AgentFailed(Event, frozen=True, kw_only=True, tag="agent.failed"):
+    """The agent was asked for as often as the policy says; nobody asks again."""
+
+    agent_name: str
+    reason: str
+
+
 class UnknownEvent(Struct, frozen=True, kw_only=True):
     """An event of a newer engine: known only by its place in the log."""
 
@@ -403,6 +441,7 @@ RoomEvent: TypeAlias = (
     | StreamScheduled | StreamLive | StreamPaused | StreamResumed
     | StageJoined | StageLeft | StageHeld | StageResumed | StageSourcesChanged
     | CallRinging | CallAccepted | CallConnected | CallEnded
+    | AgentDispatched | AgentJoined | AgentLeft | AgentFailed
 )  # fmt: skip
 
 REQUEST_SETTLED = (RequestApproved, RequestRejected, RequestCancelled, RequestExpired)

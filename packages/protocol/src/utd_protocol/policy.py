@@ -13,9 +13,11 @@ from utd_protocol.types import (
     Role,
     RoomType,
     Seconds,
+    Source,
     StageInvites,
 )
 
+Attempts = Annotated[int, Meta(ge=1, le=20)]
 Limit = Annotated[int, Meta(ge=1, le=1_000_000)]
 Capabilities = Annotated[tuple[Capability, ...], Meta(max_length=32)]
 
@@ -42,6 +44,10 @@ class Policy(Struct, frozen=True, kw_only=True):
     ring_timeout_s: Seconds = 45
     connect_timeout_s: Seconds = 20
     call_grace_s: Seconds = 20
+    agent_attempts: Attempts = 3
+    """How often an agent is asked for in a row before it counts as failed."""
+    agent_sources: tuple[Source, ...] = (Source.MICROPHONE,)
+    """What the user of an agent room may publish."""
     empty_before_first_join_s: Seconds = 300
     empty_after_last_leave_s: Seconds = 60
     solo_s: Seconds = 0
@@ -72,6 +78,8 @@ class PolicyPatch(
     ring_timeout_s: Seconds | None = None
     connect_timeout_s: Seconds | None = None
     call_grace_s: Seconds | None = None
+    agent_attempts: Attempts | None = None
+    agent_sources: Annotated[tuple[Source, ...], Meta(min_length=1, max_length=4)] | None = None
     empty_before_first_join_s: Seconds | None = None
     empty_after_last_leave_s: Seconds | None = None
     solo_s: Seconds | None = None
@@ -82,6 +90,12 @@ class PolicyPatch(
 
 _TYPE_DEFAULTS: Final[dict[RoomType, PolicyPatch]] = {
     RoomType.LIVE_STREAM: PolicyPatch(host_gone=HostGone.TRANSFER_OR_END),
+    RoomType.AGENT: PolicyPatch(
+        host_gone=HostGone.END,
+        host_grace_s=20,
+        empty_before_first_join_s=60,
+        empty_after_last_leave_s=20,
+    ),
     RoomType.AUDIO_CALL: PolicyPatch(max_duration_s=4 * 3600),
     RoomType.VIDEO_CALL: PolicyPatch(max_duration_s=4 * 3600),
 }

@@ -161,6 +161,15 @@ class StageInvites(StrEnum):
     CONSENT = "consent"
 
 
+class AgentStatus(StrEnum):
+    """Whether an agent that should be in a room is there."""
+
+    WANTED = "wanted"
+    DISPATCHED = "dispatched"
+    JOINED = "joined"
+    FAILED = "failed"
+
+
 class CallStatus(StrEnum):
     """Where a call is in its life; the last four are final."""
 

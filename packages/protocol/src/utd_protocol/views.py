@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from utd_protocol.policy import Policy
 from utd_protocol.types import (
+    AgentStatus,
     CallReason,
     CallStatus,
     Direction,
@@ -81,6 +82,19 @@ class StageMember(Struct, frozen=True, kw_only=True):
     """When a disconnected member loses the place."""
 
 
+class AgentView(Struct, frozen=True, kw_only=True):
+    """An agent that should be in the room."""
+
+    agent_name: str
+    status: AgentStatus = AgentStatus.WANTED
+    attempts: int = 0
+    """How often it was asked for since it last stayed a while."""
+    identity: Identity | None = None
+    joined_at: datetime | None = None
+    reason: str = ""
+    """Why it failed."""
+
+
 class CallView(Struct, frozen=True, kw_only=True):
     """A call: two parties, where it is, and at last how it ended."""
 
@@ -136,6 +150,11 @@ class RoomView(Struct, frozen=True, kw_only=True):
     """The host first, then co-hosts in the order they came."""
     scheduled_at: datetime | None = None
     call: CallView | None = None
+    agents: tuple[AgentView, ...] = ()
+
+    def agent(self, agent_name: str) -> AgentView | None:
+        """The agent of this name that should be here."""
+        return next((one for one in self.agents if one.agent_name == agent_name), None)
 
     def stage_member(self, identity: str) -> StageMember | None:
         """What somebody is on the stage."""

@@ -4,12 +4,14 @@ Everything is imported from here; the modules below are private. `utd_stream.tes
 """
 
 from utd_protocol import events as events
+from utd_protocol import inbox as inbox_events
 from utd_protocol.answers import BanRecord as BanRecord
 from utd_protocol.answers import Page as Page
 from utd_protocol.answers import Present as Present
 from utd_protocol.policy import Policy as Policy
 from utd_protocol.policy import PolicyPatch as PolicyPatch
 from utd_protocol.types import BanScope as BanScope
+from utd_protocol.types import CallReason as CallReason
 from utd_protocol.types import Role as Role
 from utd_protocol.types import RoomState as RoomState
 from utd_protocol.types import SeatMode as SeatMode
@@ -21,7 +23,7 @@ from utd_protocol.views import RoomView as RoomView
 from utd_protocol.views import Seat as Seat
 from utd_stream import _events as livekit_events
 from utd_stream._audio_room import UTDAudioRoomSession as UTDAudioRoomSession
-from utd_stream._client import IdentityToken as IdentityToken
+from utd_stream._call import UTDCallSession as UTDCallSession
 from utd_stream._client import UTDStreamClient as UTDStreamClient
 from utd_stream._connection import ConnectionQuality as ConnectionQuality
 from utd_stream._connection import DisconnectReason as DisconnectReason
@@ -32,6 +34,7 @@ from utd_stream._devices import Speakers as Speakers
 from utd_stream._encryption import E2EEOptions as E2EEOptions
 from utd_stream._errors import AuthRejected as AuthRejected
 from utd_stream._errors import Banned as Banned
+from utd_stream._errors import CallOver as CallOver
 from utd_stream._errors import Closed as Closed
 from utd_stream._errors import ClosedByUs as ClosedByUs
 from utd_stream._errors import Conflict as Conflict
@@ -61,6 +64,9 @@ from utd_stream._events import LiveKitEvent as LiveKitEvent
 from utd_stream._events import RawEvent as RawEvent
 from utd_stream._exports import show_as_ours as _show_as_ours
 from utd_stream._image import ImageFile as ImageFile
+from utd_stream._inbox import InboxEvent as InboxEvent
+from utd_stream._incoming import IncomingCall as IncomingCall
+from utd_stream._live_stream import UTDLiveStreamSession as UTDLiveStreamSession
 from utd_stream._media import AudioFrame as AudioFrame
 from utd_stream._media import AudioInput as AudioInput
 from utd_stream._media import MediaInputs as MediaInputs
@@ -75,6 +81,7 @@ from utd_stream._models import UTDTokenResponse as UTDTokenResponse
 from utd_stream._observable import Observable as Observable
 from utd_stream._participants import RemoteParticipant as RemoteParticipant
 from utd_stream._participants import TrackInfo as TrackInfo
+from utd_stream._personal import IdentityToken as IdentityToken
 from utd_stream._room import UTDRoom as UTDRoom
 from utd_stream._session import UTDSession as UTDSession
 from utd_stream._updates import Resynced as Resynced
@@ -93,6 +100,8 @@ __all__ = [
     "BanRecord",
     "BanScope",
     "Banned",
+    "CallOver",
+    "CallReason",
     "Closed",
     "ClosedByUs",
     "Conflict",
@@ -106,6 +115,8 @@ __all__ = [
     "EngineError",
     "IdentityToken",
     "ImageFile",
+    "InboxEvent",
+    "IncomingCall",
     "Invalid",
     "Invite",
     "Kicked",
@@ -149,8 +160,10 @@ __all__ = [
     "TrackInfo",
     "UTDAudioRoomSession",
     "UTDCall",
+    "UTDCallSession",
     "UTDCallStatus",
     "UTDConnectionState",
+    "UTDLiveStreamSession",
     "UTDRoom",
     "UTDSession",
     "UTDStageMember",
@@ -167,6 +180,7 @@ __all__ = [
     "VideoInput",
     "WavFile",
     "events",
+    "inbox_events",
     "livekit_events",
 ]
 

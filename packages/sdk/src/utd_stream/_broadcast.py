@@ -117,7 +117,7 @@ class Broadcast(Generic[E]):
         for reader in tuple(self._readers):
             reader._push(event)  # noqa: SLF001 of this module
 
-    def end(self, reason: Closed) -> None:
+    def end(self, reason: UTDStreamException) -> None:
         """Let all readers of now end; what they have not read yet stays readable."""
         for reader in tuple(self._readers):
             reader._finish(reason)  # noqa: SLF001 of this module

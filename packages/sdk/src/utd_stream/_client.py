@@ -2,25 +2,22 @@
 
 import asyncio
 import os
-import uuid
-from collections.abc import Awaitable, Callable
-from typing import Final, Self, TypeAlias, TypeVar
+from typing import Final, Self, TypeVar
 
 from msgspec import structs
 
-from utd_protocol.answers import SessionAnswer, SessionRequest, TokenRequest
+from utd_protocol.answers import TokenRequest
 from utd_protocol.policy import PolicyPatch
 from utd_protocol.types import Role, RoomType, SeatMode
 from utd_stream._audio_room import UTDAudioRoomSession
 from utd_stream._backoff import Jitter, even_jitter
-from utd_stream._bearer import Bearer
-from utd_stream._door import Door
 from utd_stream._encryption import E2EEOptions
-from utd_stream._errors import ClosedByUs
 from utd_stream._http import DEADLINE, EngineHTTP, decode, write
 from utd_stream._link import ABANDONED_FOR, Abandoned, OpenLink
+from utd_stream._live_stream import UTDLiveStreamSession
 from utd_stream._media import MediaInputs
 from utd_stream._models import UTDStreamType, UTDTokenResponse
+from utd_stream._personal import IdentityToken, PersonalClient
 from utd_stream._room import UTDRoom
 from utd_stream._session import UTDSession
 from utd_stream.agents._engine import EngineTokenSource
@@ -28,16 +25,13 @@ from utd_stream.agents._options import SessionOptions
 from utd_stream.agents._session import Session
 from utd_stream.agents._tokens import TokenRequestOptions
 
-IdentityToken: TypeAlias = str | Callable[[], Awaitable[str]]
-"""A token of the app's backend that says who the user is, or what fetches a new one."""
-
 S = TypeVar("S", bound=UTDSession)
 
 RECONNECT_FOR: Final = 60.0
 _LOCAL_ENGINE: Final = "http://127.0.0.1:8080"
 
 
-class UTDStreamClient:
+class UTDStreamClient(PersonalClient):
     """The entry: one for each signed-in user, shared by all their sessions.
 
     The reference's `UTDStreamClient`. Made without a running loop. As `async with` it disposes
@@ -81,25 +75,10 @@ class UTDStreamClient:
             ValueError: an address is not an absolute http(s) URL.
         """
         base_url = base_url or os.environ.get("UTD_BASE_URL") or _LOCAL_ENGINE
-        self._http = EngineHTTP(
-            app_id=app_id,
-            app_key=app_key,
-            base_url=base_url,
-            token_base_url=token_base_url,
-            timeout=timeout,
-            jitter=jitter,
-        )
-        self._identity_token = identity_token
-        self._reconnect_for = reconnect_for
-        self._jitter = jitter
         self._abandoned = Abandoned()
-        self._device_id = uuid.uuid4().hex
-        self._identity: str | None = None
-        self._bearer: Bearer | None = None
-        self._sessions: set[UTDSession] = set()
         self._agent_sessions: set[Session] = set()
 
-        def make_room(encryption: E2EEOptions | None = None) -> UTDRoom:
+        def make_room(encryption: E2EEOptions | None) -> UTDRoom:
             return UTDRoom(
                 encryption=encryption,
                 roaming=roaming,
@@ -110,7 +89,21 @@ class UTDStreamClient:
                 abandoned=self._abandoned,
             )
 
-        self._make_room = make_room
+        http = EngineHTTP(
+            app_id=app_id,
+            app_key=app_key,
+            base_url=base_url,
+            token_base_url=token_base_url,
+            timeout=timeout,
+            jitter=jitter,
+        )
+        super().__init__(
+            http,
+            make_room,
+            identity_token=identity_token,
+            reconnect_for=reconnect_for,
+            jitter=jitter,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -123,48 +116,6 @@ class UTDStreamClient:
             )
         finally:
             await self.dispose()
-
-    @property
-    def identity(self) -> str | None:
-        """Who joined or authenticated last, None before. The reference's `identity`."""
-        return self._identity
-
-    @property
-    def sessions(self) -> tuple[UTDSession, ...]:
-        """The sessions that are not disposed."""
-        return tuple(self._sessions)
-
-    async def authenticate(
-        self, *, identity: str, name: str | None = None, device_id: str | None = None
-    ) -> str:
-        """Get a bearer that belongs to no room. The reference's `authenticate`.
-
-        Args:
-            identity: who, in the app's words, 1 to 256 bytes.
-            name: for display.
-            device_id: this installation; one for the life of the client by default.
-
-        Returns:
-            The user token. A secret.
-
-        Raises:
-            ValueError: sessions of another identity are still there.
-            AuthRejected: the credentials were refused.
-            Banned: this identity may not use the app.
-            Unreachable: the engine did not answer in time. Cancelling is safe.
-        """
-        self._become(identity)
-        body = SessionRequest(
-            identity=identity,
-            name=name,
-            device_id=device_id or self._device_id,
-            identity_token=await self._fetch_identity_token(),
-        )
-        raw = await self._http.send(write("POST", "/auth/session", body, mints=True))
-        token = decode(raw, SessionAnswer).user_token
-        self._identity = identity
-        self._bearer = Bearer(self._http, token)
-        return token
 
     async def join_audio_room(  # noqa: PLR0913 the reference's arguments, all named
         self,
@@ -222,6 +173,54 @@ class UTDStreamClient:
         )
         return await self._join(request, UTDAudioRoomSession)
 
+    async def join_live_stream(
+        self,
+        *,
+        identity: str,
+        room_name: str,
+        as_host: bool = False,
+        name: str | None = None,
+        device_id: str | None = None,
+        policy: PolicyPatch | None = None,
+        metadata: str = "",
+    ) -> UTDLiveStreamSession:
+        """Join a live stream, and connect. The reference's `joinLiveStream`.
+
+        Also usable as `async with await client.join_live_stream(…) as live:`. A stream begins
+        backstage: nobody is heard or seen before its host goes live, and viewers may wait. When
+        it fails or is cancelled, nothing of it stays behind on this side.
+
+        Args:
+            identity: who joins, in the app's words, 1 to 256 bytes.
+            room_name: the stream's name, 1 to 128 bytes.
+            as_host: open the stream if it is not, and own it. `session.role` tells what one got.
+            name: for display.
+            device_id: this installation; one for the life of the client by default.
+            policy: rules of the room, if this join opens it; durations in seconds.
+            metadata: the room's own text, if this join opens it.
+
+        Returns:
+            The connected session, its view caught up with the engine's.
+
+        Raises:
+            ValueError: sessions of another identity are still there.
+            NotFound: nobody has opened a stream of this name (`room_not_found`).
+            Banned: this identity may not come in.
+            AuthRejected: the credentials were refused.
+            Unreachable: the engine or LiveKit did not answer in time.
+        """
+        request = TokenRequest(
+            type=RoomType.LIVE_STREAM,
+            room_name=room_name,
+            identity=identity,
+            role=Role.HOST if as_host else Role.AUDIENCE,
+            name=name,
+            device_id=device_id or self._device_id,
+            policy=policy,
+            metadata=metadata,
+        )
+        return await self._join(request, UTDLiveStreamSession)
+
     def agent_session(
         self,
         *,
@@ -274,10 +273,13 @@ class UTDStreamClient:
     async def dispose(self) -> None:
         """Free the HTTP pool; every later call raises `ClosedByUs`. The reference's `dispose`.
 
-        Sessions are disposed separately, and first: without the client they cannot tell the
-        engine that they leave. Idempotent. It waits for LiveKit connections that were given up
-        while they were being made, which end after 60 s at the latest.
+        Iterators over the inbox and over incoming calls end. Sessions are disposed separately,
+        and first: without the client they cannot tell the engine that they leave. Idempotent. It
+        waits for LiveKit connections that were given up while they were being made, which end
+        after 60 s at the latest.
         """
+        if self._user is not None:
+            await self._user.inbox.aclose()
         await self._http.aclose()
         await self._abandoned.wait(ABANDONED_FOR)
 
@@ -293,48 +295,31 @@ class UTDStreamClient:
 
         answer = await mint()
         self._become(request.identity)
-        self._identity = request.identity
-        session = kind(self._door(request, mint), answer)
+        door = self._door(
+            UTDStreamType(request.type.value),
+            identity=request.identity,
+            mint=mint,
+            room_name=request.room_name,
+            name=request.name,
+        )
+        session = kind(door, answer)
         self._sessions.add(session)
         try:
+            await self._sign_in_by(request, answer)
             await session._enter(answer)  # noqa: SLF001 it is made for its client
         except BaseException:
             await session.dispose()
             raise
         return session
 
-    def _door(self, request: TokenRequest, mint: Callable[[], Awaitable[UTDTokenResponse]]) -> Door:
-        return Door(
-            http=self._http,
-            room=self._make_room(),
-            identity=request.identity,
-            type=UTDStreamType(request.type.value),
-            room_name=request.room_name,
-            name=request.name,
-            mint=mint,
-            gone=self._sessions.discard,
-            reconnect_for=self._reconnect_for,
-            jitter=self._jitter,
-        )
+    async def _sign_in_by(self, request: TokenRequest, answer: UTDTokenResponse) -> None:
+        """A join says who the user is, unless that is known already."""
+        user = self._user
+        if user is None or user.identity != request.identity:
+            device_id = request.device_id or self._device_id
+            await self._sign_in(request.identity, device_id, answer.user_token, answer.ws_url)
 
     async def _mint(self, request: TokenRequest) -> UTDTokenResponse:
         body = structs.replace(request, identity_token=await self._fetch_identity_token())
         raw = await self._http.send(write("POST", "/token", body, mints=True))
         return decode(raw, UTDTokenResponse)
-
-    async def _fetch_identity_token(self) -> str | None:
-        token = self._identity_token
-        return await token() if callable(token) else token
-
-    def _check_open(self) -> None:
-        if self._http.closed:
-            raise ClosedByUs("the client is closed: make a new UTDStreamClient")
-
-    def _become(self, identity: str) -> None:
-        self._check_open()
-        if self._identity not in {None, identity} and self._sessions:
-            message = (
-                f"this client has sessions of {self._identity!r}: dispose them first, "
-                f"or make a second UTDStreamClient for {identity!r}"
-            )
-            raise ValueError(message)

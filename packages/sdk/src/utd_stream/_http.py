@@ -8,7 +8,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -183,17 +183,15 @@ class EngineHTTP:
         session = self._open()
         try:
             async with asyncio.timeout(self.timeout):
-                raw = await session.ws_connect(
-                    url,
-                    protocols=(subprotocol,),
-                    timeout=aiohttp.ClientWSTimeout(ws_close=_SOCKET_CLOSE),
-                )
+                raw = await session.ws_connect(url, protocols=(subprotocol,))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._unreachable(URL(url), error) from error
         try:
             yield Socket(raw)
         finally:
-            await raw.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SOCKET_CLOSE):
+                    await raw.close()
 
     async def aclose(self) -> None:
         """Close the pool. Idempotent; every later call raises `ClosedByUs`."""

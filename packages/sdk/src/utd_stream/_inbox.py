@@ -42,6 +42,7 @@ _SILENCE: Final = 50.0
 """The engine pings every 20 s: one that says nothing for so long is gone."""
 _POLL: Final = 5.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 5.0
+_CLOSING: Final = 2.0
 _BEYOND: Final = 2**63 - 1
 """After any event: asks only where the inbox ends."""
 
@@ -60,7 +61,9 @@ class Standing(NamedTuple):
 class Inbox:
     """Made by the client, for one user. Nothing runs while nobody follows."""
 
-    def __init__(self, http: EngineHTTP, bearer: Bearer, ws_url: str | None, jitter: Jitter) -> None:
+    def __init__(
+        self, http: EngineHTTP, bearer: Bearer, ws_url: str | None, jitter: Jitter
+    ) -> None:
         """Follow nothing yet.
 
         Args:
@@ -74,7 +77,7 @@ class Inbox:
         self._ws_url = ws_url
         self._jitter = jitter
         self._kept: deque[InboxEvent] = deque(maxlen=_KEPT)
-        self._standing = Observable(Standing())
+        self.standing = Observable(Standing())
         self._callbacks: dict[object, Callable[[InboxEvent], None]] = {}
         self._followers = 0
         self._runner: asyncio.Task[None] | None = None
@@ -92,8 +95,8 @@ class Inbox:
             yield
         finally:
             self._followers -= 1
-            if not self._followers:
-                self._rest()
+            # Later, since this may be an act of the runner, and be followed by another one.
+            asyncio.get_running_loop().call_soon(self._rest)
 
     def subscribe(self, callback: Callable[[InboxEvent], None]) -> Callable[[], None]:
         """Call `callback` for every event that comes while somebody follows, until unsubscribed."""
@@ -105,77 +108,60 @@ class Inbox:
 
         return unsubscribe
 
-    async def ready(self) -> int:
-        """Wait until it is known where the inbox ends, and tell. Only inside `following`.
+    async def begin(self) -> int | None:
+        """Wait until it is known where the inbox ends. Only inside `following`.
+
+        Returns:
+            The last event; None when we closed it.
 
         Raises:
             UTDStreamException: why it is followed no longer.
         """
-        head, over = await self._standing.wait_for(lambda now: now != Standing())
-        if over is not None or head is None:
-            raise fresh(over or ClosedByUs("the inbox is closed"))
-        return head
+        head, over = await self.standing.wait_for(lambda now: now != Standing())
+        return head if over is None else _raised(over)
 
     async def head(self) -> int:
         """Ask the engine where the inbox ends now."""
         return (await self._page(_BEYOND)).head
 
     async def events(self, after: int | None) -> AsyncGenerator[InboxEvent, None]:
-        """Every event after a cursor, for ever."""
+        """Every event after a cursor, until it is closed."""
         with self.following():
-            head = await self._ready_or_closed()
-            cursor = after if after is not None else head
-            while cursor is not None:
-                async for event in self._known(cursor):
+            head = await self.begin()
+            if head is None:
+                return
+            cursor = head if after is None else after
+            while await self._has_more(cursor):
+                for event in await self._known(cursor):
                     cursor = event.seq
                     yield event
-                cursor = await self._news(cursor)
-
-    async def wait_over(self) -> UTDStreamException:
-        """Wait until it is followed no longer, and tell why. Only inside `following`."""
-        _, over = await self._standing.wait_for(lambda now: now.over is not None)
-        return over or ClosedByUs("the inbox is closed")
 
     async def aclose(self) -> None:
-        """End everybody who follows. Idempotent, a second at most."""
+        """End everybody who follows, and the socket. Idempotent, two seconds at most."""
         self._closed = True
         self._finish(ClosedByUs("the client is closed, or somebody else signed in with it"))
-        runner = self._runner
-        self._rest()
+        runner, self._runner = self._runner, None
         if runner is not None:
-            await asyncio.wait([runner], timeout=2 * _FIRST_DELAY + 1)
+            runner.cancel()
+            await asyncio.wait([runner], timeout=_CLOSING)
 
     # Readers.
 
-    async def _ready_or_closed(self) -> int | None:
-        try:
-            return await self.ready()
-        except Closed as closed:
-            if closed.is_normal:
-                return None
-            raise
-
-    async def _news(self, cursor: int) -> int | None:
-        """Wait for an event after the cursor; None when none will come because we closed it."""
-        head, over = await self._standing.wait_for(
+    async def _has_more(self, cursor: int) -> bool:
+        """Wait for an event after the cursor; false when none will come because we closed it."""
+        head, over = await self.standing.wait_for(
             lambda now: now.over is not None or (now.head is not None and now.head > cursor)
         )
-        if over is None or (head is not None and head > cursor):
-            return cursor
-        if isinstance(over, Closed) and over.is_normal:
-            return None
-        raise fresh(over)
+        if head is None or head <= cursor:
+            _raised(over)
+            return False
+        return True
 
-    async def _known(self, cursor: int) -> AsyncGenerator[InboxEvent, None]:
-        """What is there after a cursor: of what is kept here, or else a page of the log."""
-        if cursor >= (self._standing.value.head or 0):
-            return
+    async def _known(self, cursor: int) -> tuple[InboxEvent, ...]:
+        """What comes after a cursor: of what is kept here, or else a page of the log."""
         if self._kept and self._kept[0].seq <= cursor + 1:
-            for event in [each for each in self._kept if each.seq > cursor]:
-                yield event
-            return
-        for event in _decoded((await self._page_in_time(cursor)).events):
-            yield event
+            return tuple(each for each in self._kept if each.seq > cursor)
+        return _decoded((await self._page_in_time(cursor)).events)
 
     async def _page_in_time(self, cursor: int) -> InboxAnswer:
         """A page, however long the engine takes to come back."""
@@ -221,8 +207,7 @@ class Inbox:
                 self._renewed = True
                 await self._bearer.renew(self._bearer.token)
             case Lagged():
-                self._kept.clear()
-                self._stand(Standing())
+                self._forget()
             case Unreachable():
                 _log.debug("the inbox is not connected: %s", error)
                 await self._poll()
@@ -234,7 +219,7 @@ class Inbox:
         if self._ws_url is None:
             raise Unreachable("the engine offers no socket: polling", retry_after=_POLL)
         async with self._http.socket(self._ws_url, _SUBPROTOCOL) as socket:
-            first = _First(token=self._bearer.token, after=self._standing.value.head)
+            first = _First(token=self._bearer.token, after=self.standing.value.head)
             await socket.send(msgspec.json.encode(first).decode())
             while True:
                 self._take(await socket.receive(_SILENCE))
@@ -250,47 +235,52 @@ class Inbox:
 
     async def _poll(self) -> None:
         """Read over HTTP what is new."""
-        head = self._standing.value.head
+        head = self.standing.value.head
         if head is None:
-            self._begin_at((await self._page(_BEYOND)).head)
+            self._begin_at(await self.head())
             return
-        while True:
-            page = await self._page(head)
-            self._add(_decoded(page.events))
-            if not page.events or self._standing.value.head == page.head:
-                return
-            head = self._standing.value.head or page.head
+        try:
+            while head < (page := await self._page(head)).head:
+                self._add(_decoded(page.events))
+                head = page.head if self.standing.value.head is None else self.standing.value.head
+        except Lagged:
+            self._forget()
 
     def _begin_at(self, after: int) -> None:
         """The engine goes on from here; if not from where we are, what is kept is of the past."""
-        if self._standing.value.head != after:
+        if self.standing.value.head != after:
             self._kept.clear()
             self._stand(Standing(after))
 
     def _add(self, events: Iterable[InboxEvent]) -> None:
         for event in events:
-            head = self._standing.value.head
+            head = self.standing.value.head
             if head is not None and event.seq <= head:
                 continue
+            if head is not None and event.seq > head + 1:
+                raise Unreachable(f"the inbox has a gap after {head}: reading it again")
             self._kept.append(event)
             for callback in tuple(self._callbacks.values()):
                 callback(event)
             self._stand(Standing(event.seq))
 
+    def _forget(self) -> None:
+        """Begin anew, with where the inbox ends then."""
+        self._kept.clear()
+        self._stand(Standing())
+
     def _finish(self, over: UTDStreamException) -> None:
-        self._stand(Standing(self._standing.value.head, over))
+        self._stand(Standing(self.standing.value.head, over))
 
     def _stand(self, standing: Standing) -> None:
-        self._standing._set(standing)  # noqa: SLF001 ours
+        self.standing._set(standing)  # noqa: SLF001 ours
 
     def _rest(self) -> None:
-        """Nobody follows: the next one begins with where the inbox ends then."""
-        if self._runner is not None:
+        """Run no longer while nobody follows."""
+        if self._runner is not None and not self._followers:
             self._runner.cancel()
             self._runner = None
-        if not self._closed:
-            self._kept.clear()
-            self._stand(Standing())
+            self._forget()
 
 
 class _First(Struct, frozen=True):
@@ -305,6 +295,12 @@ class _Word(Struct, frozen=True):
 
     type: str
     after: int = 0
+
+
+def _raised(over: UTDStreamException | None) -> None:
+    """Raise why it is over, unless we closed it."""
+    if over is not None and not (isinstance(over, Closed) and over.is_normal):
+        raise fresh(over)
 
 
 def _word(text: str) -> _Word:

@@ -43,7 +43,7 @@ class UTDLiveStreamSession(RequestsSession, VideoSession):
         self._media = PlaceMedia(door.room, self._view, place, door.http.timeout)
         self._stage: Observable[Stage] = Observable(())
         self._state = Observable(answer.room.state)
-        self._live = Observable(answer.room.state is RoomState.LIVE)
+        self._is_live = Observable(answer.room.state is RoomState.LIVE)
         self._show_stage()
         door.room.remote_participants.listen(lambda _: self._show_stage())
 
@@ -62,7 +62,7 @@ class UTDLiveStreamSession(RequestsSession, VideoSession):
     @property
     def live(self) -> Observable[bool]:
         """Whether those on the stage can be heard and seen."""
-        return self._live
+        return self._is_live
 
     @property
     def on_stage(self) -> bool:
@@ -279,7 +279,7 @@ class UTDLiveStreamSession(RequestsSession, VideoSession):
         view = self._view.value
         self._show_stage()
         self._state._set(view.state)  # noqa: SLF001 its owner sets it
-        self._live._set(view.state is RoomState.LIVE)  # noqa: SLF001
+        self._is_live._set(view.state is RoomState.LIVE)  # noqa: SLF001
         for update in updates:
             match update:
                 case ev.StageLeft(identity=self.identity, reason=reason):
@@ -309,7 +309,7 @@ class UTDLiveStreamSession(RequestsSession, VideoSession):
 
     def _close_values(self) -> None:
         super()._close_values()
-        for value in (self._stage, self._state, self._live):
+        for value in (self._stage, self._state, self._is_live):
             value._close()  # noqa: SLF001
 
 

@@ -89,7 +89,6 @@ class UTDRoom(RoomConnection):
             enabled: whether it should be live.
             source: what is published: by default the last one, or `media.screen_share`.
         """
-
         await self._set(
             Source.SCREEN_SHARE, enabled, lambda: self.want_screen_share(enabled, source)
         )

@@ -261,6 +261,8 @@ class Admission:
         person: Person,
         claim: Role,
         attributes: dict[str, str],
+        *,
+        metadata: str = "",
     ) -> TokenAnswer:
         """Tokens for somebody who may come into this room.
 
@@ -271,7 +273,8 @@ class Admission:
         identity = Identity(person.identity)
         await self._refuse_full(key, snapshot, identity)
         order = orders.Join(identity=identity, claim=claim, device=person.device)
-        await self._rooms.handle(key, order, Context(ENGINE))
+        if not self._rooms.fulfils(key, order):
+            await self._rooms.handle(key, order, Context(ENGINE))
         await self._ensure_media(key)
         now = await self._snapshots.current(key) or snapshot
         state = now.state
@@ -287,6 +290,8 @@ class Admission:
             permission=desired_permission(state, identity),
             name=person.name,
             attributes=attributes | attributes_of(state, identity),
+            metadata=metadata,
+            agents=tuple((one, job.metadata) for one, job in state.agents.items()),
         )
         bearer = self._tokens.mint(
             key.app,

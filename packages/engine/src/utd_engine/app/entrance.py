@@ -56,6 +56,14 @@ class Entrance:
         self._refuse_crowd(tenant, wish.identity)
         return Person(wish.identity, device, name, unproven=True)
 
+    def subject(self, tenant: Tenant, identity_token: str) -> str:
+        """Whom an identity token is about.
+
+        Raises:
+            Refused: `token_invalid` or `token_expired`.
+        """
+        return self._identities.read(tenant.app_id, identity_token).sub
+
     async def session(self, tenant: Tenant, person: Person) -> Bearer:
         """A bearer without a room, unless the app has banned them."""
         await self._bans.refuse(tenant.app_id, person.identity, "")

@@ -436,6 +436,8 @@ class Observed(NamedTuple):
     agent: bool
     hidden: bool
     permission: Permission
+    agent_name: str = ""
+    """The name that an agent has told of itself; empty for people, and before it has."""
 
 
 class Incarnation(NamedTuple):
@@ -454,6 +456,10 @@ class Join(Struct, frozen=True, kw_only=True):
     name: str = ""
     attributes: dict[str, str] = {}
     kind: Literal["standard", "agent"] = "standard"
+    metadata: str = ""
+    """What agents read of the user."""
+    agents: tuple[tuple[str, str], ...] = ()
+    """Names and metadata of agents that will come: clients begin to wait for them."""
 
 
 class MediaGateway(Protocol):

@@ -23,7 +23,7 @@ from utd_engine.app.ports import (
 from utd_engine.app.rights import Rights
 from utd_engine.app.rooms import Rooms, is_open
 from utd_engine.app.snapshots import Snapshots
-from utd_engine.domain.orders import OccupancyChanged, Order, PresenceChanged
+from utd_engine.domain.orders import AgentsListed, OccupancyChanged, Order, PresenceChanged
 from utd_engine.domain.plan import Push, must_go, plan, presence_reports
 from utd_engine.domain.presence import MANY
 from utd_engine.domain.refusal import Refused
@@ -77,6 +77,7 @@ class Presence:
         """LiveKit has a room that this process did not know to be there."""
         self.on_forgotten: Callable[[Key], None] = lambda _key: None
         """LiveKit has lost a room that was there."""
+        self.on_agents: Callable[[Key], None] = lambda _key: None
         self.on_counted: Callable[[Key, int], None] = lambda _key, _count: None
 
     async def arrived(self, key: Key, one: Observed) -> None:
@@ -155,6 +156,7 @@ class Presence:
             if not _is_newer_than_list(before, report):
                 await self._order(key, report)
         await self._note_occupancy(key, snapshot.state, len(people))
+        await self._note_agents(key, snapshot.state, incarnation)
         return await self._repair(key, incarnation, len(people))
 
     def _count(self, key: Key, people: int) -> None:
@@ -203,6 +205,14 @@ class Presence:
     async def _note_occupancy(self, key: Key, state: RoomState, people: int) -> None:
         if min(people, MANY) != (state.occupancy or 0):
             await self._order(key, OccupancyChanged(count=people))
+
+    async def _note_agents(self, key: Key, state: RoomState, incarnation: Incarnation) -> None:
+        if not state.view.agents:
+            return
+        here = [one for one in incarnation.members if one.agent and one.active]
+        listed = tuple((one.agent_name, one.identity) for one in here)
+        await self._order(key, AgentsListed(agents=listed))
+        self.on_agents(key)
 
     async def _report(self, key: Key, one: Observed, *, present: bool) -> None:
         joined_at: datetime = one.joined_at

@@ -97,6 +97,16 @@ class Rooms:
         """A room as it is, open or over."""
         return await self._snapshots.current(key)
 
+    def fulfils(self, key: Key, order: Order) -> bool:
+        """Whether the newest state known here is as the engine orders: most joins change nothing."""
+        known = self._snapshots.cell(key).snapshot
+        if known is None:
+            return False
+        try:
+            return not decide(known.state, ENGINE, order, self._clock.now())
+        except Refused:
+            return False
+
     async def handle(
         self,
         key: Key,

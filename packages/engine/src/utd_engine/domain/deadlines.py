@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-from utd_engine.domain import calls, hosts, presence, requests, rooms, seats, stage
+from utd_engine.domain import agents, calls, hosts, presence, requests, rooms, seats, stage
 from utd_engine.domain.state import Fact, RoomState, apply_all, pending_of
 from utd_engine.domain.turn import ENGINE, Turn, hold_s
 from utd_protocol.types import Identity
@@ -81,6 +81,8 @@ def _of_room(state: RoomState) -> Iterator[Deadline]:
         for end in calls.deadlines(state):
             yield Deadline(end.at, partial(calls.expire, deadline=end))
         return
+    for at, agent_name in agents.deadlines(state):
+        yield Deadline(at, partial(agents.overdue, agent_name=agent_name))
     if view.host_gone_until is not None:
         yield Deadline(view.host_gone_until, hosts.gone_for_good)
     if state.empty_at is not None:

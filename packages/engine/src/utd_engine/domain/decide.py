@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final, get_args
 
 from utd_engine.domain import (
+    agents,
     calls,
     deadlines,
     hosts,
@@ -78,6 +79,8 @@ RULES: Final[dict[type[orders.Order], Rule]] = {
     c.IgnoreCall: calls.ignore,
     c.BusyCall: calls.busy,
     c.EndCall: calls.end,
+    orders.AgentAsked: agents.asked,
+    orders.AgentsListed: agents.listed,
     orders.Join: rooms.join,
     orders.PresenceChanged: presence.changed,
     orders.OccupancyChanged: presence.occupancy,
@@ -151,7 +154,7 @@ def decide_open(opening: ev.RoomOpened) -> tuple[RoomState, list[Fact]]:
         Refused: the room cannot begin so (rule R33).
     """
     calls.refuse_opening(opening)
-    state = RoomState(view=open_view(opening))
+    state = RoomState(view=open_view(opening), agents=agents.opened_jobs(opening))
     actor = Actor(kind="user", identity=opening.owner)
     return state, rooms.opened(Turn(state=state, actor=actor, now=opening.at))
 
@@ -163,7 +166,13 @@ def _after_the_end(turn: Turn, command: orders.Order) -> list[Fact]:
         return calls.after_the_end(turn, command)
     if isinstance(
         command,
-        orders.PresenceChanged | orders.OccupancyChanged | orders.Tick | c.EndRoom | c.Leave,
+        orders.PresenceChanged
+        | orders.OccupancyChanged
+        | orders.AgentAsked
+        | orders.AgentsListed
+        | orders.Tick
+        | c.EndRoom
+        | c.Leave,
     ):
         return []
     raise Refused(

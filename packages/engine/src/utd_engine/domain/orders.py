@@ -35,8 +35,23 @@ class OccupancyChanged(Struct, frozen=True, kw_only=True):
     count: int
 
 
+class AgentAsked(Struct, frozen=True, kw_only=True):
+    """LiveKit took a dispatch of this agent."""
+
+    agent_name: str
+    dispatch_id: str
+
+
+class AgentsListed(Struct, frozen=True, kw_only=True):
+    """All agents that LiveKit reports in the room: names (empty: not told yet) and identities."""
+
+    agents: tuple[tuple[str, str], ...]
+
+
 class Tick(Struct, frozen=True, kw_only=True):
     """Time has passed."""
 
 
-Order: TypeAlias = RoomCommand | Join | PresenceChanged | OccupancyChanged | Tick
+Order: TypeAlias = (
+    RoomCommand | Join | PresenceChanged | OccupancyChanged | AgentAsked | AgentsListed | Tick
+)

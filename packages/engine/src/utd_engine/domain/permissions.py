@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from utd_engine.domain.state import RoomState, parties
+from utd_engine.domain.state import RoomState, may_be_here, parties
 from utd_protocol.types import DataPolicy, RoomType, SeatState, Source
 from utd_protocol.types import RoomState as Phase
 
@@ -34,7 +34,7 @@ def desired_permission(state: RoomState, identity: str) -> Permission:
         identity: anybody, in the room or not; a stranger gets what a listener gets.
     """
     view = state.view
-    if view.state is Phase.ENDED or (view.type.is_call and identity not in parties(state)):
+    if view.state is Phase.ENDED or not may_be_here(state, identity):
         return NOTHING
     sources = _sources(state, identity)
     open_sources = tuple(sorted(set(sources) - set(view.member(identity).muted)))
@@ -90,7 +90,7 @@ def _sources(state: RoomState, identity: str) -> tuple[Source, ...]:
         case RoomType.VIDEO_CALL:
             return (Source.CAMERA, Source.MICROPHONE)
         case RoomType.AGENT:
-            return ()
+            return view.policy.agent_sources
 
 
 def _may_send_data(state: RoomState, identity: str) -> bool:

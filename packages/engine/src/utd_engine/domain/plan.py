@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from utd_engine.domain.orders import PresenceChanged
 from utd_engine.domain.permissions import Permission, desired_permission
-from utd_engine.domain.state import Presence, RoomState, is_evicted, parties, watched
+from utd_engine.domain.state import Presence, RoomState, is_evicted, may_be_here, watched
 from utd_protocol.types import Identity
 
 
@@ -92,7 +92,7 @@ def must_go(state: RoomState, one: Participant, banned: Collection[str]) -> str 
     """Why somebody may not be there; None when they may (rules R6, R33 and R42)."""
     if one.identity in banned:
         return "banned"
-    if state.view.type.is_call and one.identity not in parties(state):
+    if not may_be_here(state, one.identity):
         return "not_a_party"
     return "evicted" if is_evicted(state, one.identity) else None
 

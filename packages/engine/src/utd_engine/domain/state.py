@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from utd_protocol import events as ev
 from utd_protocol.apply import apply as apply_view
-from utd_protocol.types import BanScope, Identity, Role
+from utd_protocol.types import BanScope, Identity, Role, RoomType
 from utd_protocol.views import Request, RoomView
 
 HANDLED_KEPT: Final = 100
@@ -45,6 +45,15 @@ class Handled(Struct, frozen=True, kw_only=True):
     by: Identity | None
 
 
+class AgentJob(Struct, frozen=True, kw_only=True):
+    """What only the engine knows of an agent that should be here."""
+
+    metadata: str = ""
+    dispatch_id: str | None = None
+    comes_until: datetime | None = None
+    """When a dispatched agent counts as not coming."""
+
+
 class Evicted(Struct, frozen=True, kw_only=True):
     """Somebody who left or had to go. Who is there under the name is put out, until readmitted."""
 
@@ -75,6 +84,7 @@ class RoomState(Struct, frozen=True, kw_only=True):
     """People present, as far as it matters: 0, 1 or 2 (= more); None before the first join."""
     empty_at: datetime | None = None
     solo_at: datetime | None = None
+    agents: dict[str, AgentJob] = {}
     answered_by: str | None = None
     """The device that won a call."""
 
@@ -170,14 +180,24 @@ class DeviceWon(_Private, frozen=True, kw_only=True, tag="device_won"):
     device: str
 
 
+class AgentNoted(_Private, frozen=True, kw_only=True, tag="agent_noted"):
+    """The dispatch of an agent, and until when it must have come."""
+
+    agent_name: str
+    dispatch_id: str | None = None
+    """None: as before."""
+    comes_until: datetime | None = None
+
+
 PrivateFact: TypeAlias = (
     Watched | Seen | Lost | Declared | Departed | Eviction | Readmitted
-    | RequestFiled | OccupancyNoted | BanSet | BanLifted | DeviceWon
+    | RequestFiled | OccupancyNoted | BanSet | BanLifted | DeviceWon | AgentNoted
 )  # fmt: skip
 Fact: TypeAlias = ev.RoomEvent | PrivateFact
 _PRIVATE: Final = (
     Watched, Seen, Lost, Declared, Departed, Eviction, Readmitted,
     RequestFiled, OccupancyNoted, BanSet, BanLifted, DeviceWon,
+    AgentNoted,
 )  # fmt: skip
 
 
@@ -198,7 +218,7 @@ def apply(state: RoomState, fact: Fact) -> RoomState:
             return _apply_presence(state, fact)
         case Eviction() | Readmitted():
             return _apply_eviction(state, fact)
-        case RequestFiled() | OccupancyNoted() | DeviceWon():
+        case RequestFiled() | OccupancyNoted() | DeviceWon() | AgentNoted():
             return _apply_note(state, fact)
         case BanSet() | BanLifted():
             return state
@@ -248,6 +268,14 @@ def parties(state: RoomState) -> frozenset[Identity]:
     return frozenset() if call is None else frozenset({call.caller, call.callee})
 
 
+def may_be_here(state: RoomState, identity: str) -> bool:
+    """A call is for its parties, an agent's room for its user, every other room for all."""
+    view = state.view
+    if view.type.is_call:
+        return identity in parties(state)
+    return view.type is not RoomType.AGENT or identity == view.owner
+
+
 def is_stranger(state: RoomState, identity: str) -> bool:
     """Whether the room is a call of others."""
     return state.view.call is not None and identity not in parties(state)
@@ -259,7 +287,9 @@ def pending_of(state: RoomState, identity: str) -> list[Request]:
     return mine + [invite for invite in state.view.invites if invite.identity == identity]
 
 
-def _apply_note(state: RoomState, fact: RequestFiled | OccupancyNoted | DeviceWon) -> RoomState:
+def _apply_note(
+    state: RoomState, fact: RequestFiled | OccupancyNoted | DeviceWon | AgentNoted
+) -> RoomState:
     match fact:
         case RequestFiled(request=request):
             return structs.replace(state, pending={**state.pending, request.id: request})
@@ -267,6 +297,12 @@ def _apply_note(state: RoomState, fact: RequestFiled | OccupancyNoted | DeviceWo
             return structs.replace(state, occupancy=count, empty_at=empty_at, solo_at=solo_at)
         case DeviceWon(device=device):
             return structs.replace(state, answered_by=device)
+        case AgentNoted(agent_name=name, dispatch_id=dispatch_id, comes_until=comes_until):
+            known = state.agents.get(name, AgentJob())
+            job = structs.replace(
+                known, dispatch_id=dispatch_id or known.dispatch_id, comes_until=comes_until
+            )
+            return structs.replace(state, agents={**state.agents, name: job})
 
 
 def _apply_presence(

@@ -40,6 +40,22 @@ class Authenticator:
             )
         call.tenant = await self._apps.by_publishable(app_id, key)
 
+    async def either(self, call: Call) -> None:
+        """The app's key where one is sent, else a bearer: what LiveKit's own clients can send.
+
+        A bearer beside the app's key is an identity token: their contract has no field for it.
+
+        Raises:
+            Refused: as `bearer` or `app_key`.
+        """
+        token = _bearer_token(call)
+        if token is not None and call.header(b"x-app-key") is None:
+            await self.bearer(call)
+            return
+        await self.app_key(call)
+        if token is not None and call.actor.kind == "user":
+            call.identity_token = token
+
     async def renewal(self, call: Call) -> None:
         """Like `bearer`, for who comes back late to renew it.
 

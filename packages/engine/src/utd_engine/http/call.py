@@ -28,7 +28,7 @@ class Call:
     """A request on its way through. `tenant`, `actor` and `claims` are set by authentication."""
 
     __slots__ = (
-        "actor", "body", "claims", "extra", "headers", "method", "params", "path", "query",
+        "actor", "body", "claims", "extra", "headers", "identity_token", "method", "params", "path", "query",
         "query_string", "remote", "request_id", "tenant",
     )  # fmt: skip
 
@@ -48,6 +48,8 @@ class Call:
         self.tenant: Tenant | None = None
         self.actor = Actor(kind="user")
         self.claims: UserClaims | None = None
+        self.identity_token: str | None = None
+        """Sent in place of a bearer, beside the app's key."""
         self.extra: list[tuple[bytes, bytes]] = []
         """Headers of the answer."""
 

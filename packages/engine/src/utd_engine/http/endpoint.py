@@ -45,6 +45,7 @@ class Endpoint:
             "app_key": authenticator.app_key,
             "bearer": authenticator.bearer,
             "renewal": authenticator.renewal,
+            "either": authenticator.either,
             "secret": authenticator.secret,
         }[row.who]
 

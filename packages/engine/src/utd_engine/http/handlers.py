@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from utd_engine.app.admission import Admission
+from utd_engine.app.agents import Agents
 from utd_engine.app.apps import Apps
 from utd_engine.app.calls import Calls
 from utd_engine.app.commits import Context
@@ -68,6 +69,7 @@ class Services(NamedTuple):
     writes: Limiter
     mints: Limiter
     calls: Calls
+    agents: Agents
 
 
 # --- getting in -----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ _REFERENCE: Final = "#/components/schemas/{name}"
 _SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
     "app_key": [{"appId": [], "appKey": []}, {"secretKey": []}],
     "bearer": [{"userToken": []}, {"secretKey": []}],
+    "either": [{"userToken": []}, {"appId": [], "appKey": []}, {"secretKey": []}],
     "renewal": [{"userToken": []}, {"secretKey": []}],
     "secret": [{"secretKey": []}],
 }

@@ -6,15 +6,15 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from msgspec import Struct
 
 from utd_engine.domain.roles import NEEDS
-from utd_engine.http import calls, inbox
+from utd_engine.http import agents, calls, inbox
 from utd_engine.http import handlers as h
 from utd_engine.http.call import Call
 from utd_protocol import answers as a
 from utd_protocol import commands as c
 
 Handler: TypeAlias = Callable[[h.Services, Call], Awaitable[Any]]
-Who: TypeAlias = Literal["app_key", "bearer", "renewal", "secret"]
-"""`renewal` is a bearer that may have expired a while ago."""
+Who: TypeAlias = Literal["app_key", "bearer", "renewal", "either", "secret"]
+"""`renewal` is a bearer that may have expired a while ago; `either` a bearer or the app's key."""
 
 
 class Row(NamedTuple):
@@ -137,5 +137,6 @@ ROUTES: Final[tuple[Row, ...]] = (
     _call("/busy", c.BusyCall),
     _call("/end", c.EndCall),
     Row("GET", "/api/v1/inbox", inbox.read, "bearer", a.InboxAnswer, query=("after", "limit")),
+    _mint("/api/v1/agents/token", agents.token, "either", a.AgentTokenAnswer, a.AgentTokenRequest),
     _read("/audit", h.audit, a.Page[a.AuditRecord], "cursor", "limit"),
 )  # fmt: skip

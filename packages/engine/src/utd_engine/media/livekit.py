@@ -297,4 +297,5 @@ def _observed(who: ParticipantInfo) -> Observed:
             can_publish_data=permission.can_publish_data,
             hidden=permission.hidden,
         ),
+        agent_name=who.attributes.get("lk.agent.name") or who.attributes.get("lk.agent_name", ""),
     )

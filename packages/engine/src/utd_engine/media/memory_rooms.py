@@ -88,6 +88,7 @@ class MemoryParticipant:
             agent=self.agent,
             hidden=self.permission.hidden,
             permission=self.permission,
+            agent_name=self.attributes.get("lk.agent.name", ""),
         )
 
 

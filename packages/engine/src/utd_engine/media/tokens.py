@@ -43,7 +43,7 @@ def mint_join(join: Join, signer: Signer, *, now: datetime, ttl_s: int) -> str:
     permission = join.permission
     is_agent = join.kind == "agent"
     start = int(now.timestamp())
-    claims = {
+    claims: dict[str, Any] = {
         "iss": signer.key,
         "nbf": start,
         "exp": start + ttl_s,
@@ -64,6 +64,11 @@ def mint_join(join: Join, signer: Signer, *, now: datetime, ttl_s: int) -> str:
             "agent": is_agent,
         },
     }
+    if join.metadata:
+        claims["metadata"] = join.metadata
+    if join.agents:  # The engine dispatches them; clients begin to wait for them by this claim.
+        agents = [{"agentName": name, "metadata": text} for name, text in join.agents]
+        claims["roomConfig"] = {"agents": agents}
     return signer.sign(claims)
 
 

@@ -36,6 +36,7 @@ class Recorder:
         self._overflowed = False
         self._frames: AsyncIterator[AudioFrame] | None = None
         self._pump: asyncio.Task[AudioFrame | None] | None = None
+        self._ending: set[asyncio.Task[AudioFrame | None]] = set()
         self._wanted = asyncio.Event()
 
     @property
@@ -78,17 +79,17 @@ class Recorder:
     def reset(self) -> None:
         """Keep nothing more, forget everything, and let the microphone go. Idempotent."""
         self.stop()
-        if self._pump is not None:
-            self._pump.cancel()
-            self._frames = None
-
-    async def settle(self) -> None:
-        """Wait until the microphone is let go, after `reset`."""
         pump, self._pump = self._pump, None
         if pump is not None:
-            await asyncio.wait([pump])
-            if not pump.cancelled():
-                pump.exception()  # taken note of: the microphone is not wanted any more
+            self._frames = None
+            pump.cancel()
+            self._ending.add(pump)
+            pump.add_done_callback(self._ended)
+
+    async def settle(self) -> None:
+        """Wait until what `reset` let go is closed; a recording that began since goes on."""
+        if self._ending:
+            await asyncio.wait(tuple(self._ending))
 
     async def __aiter__(self) -> AsyncGenerator[AudioFrame, None]:
         """Give what the microphone gives from now on."""
@@ -133,6 +134,11 @@ class Recorder:
             await _end(frames)
             raise
         return None
+
+    def _ended(self, pump: "asyncio.Task[AudioFrame | None]") -> None:
+        self._ending.discard(pump)
+        if not pump.cancelled():
+            pump.exception()  # taken note of: the microphone is not wanted any more
 
     def _keep(self, frame: AudioFrame) -> None:
         if not self._recording or not self._buffer.write(frame.data) or self._overflowed:
