@@ -8,3 +8,5 @@ common=(--universal --generate-hashes --python-version 3.11 --no-emit-index-url 
 .venv/bin/uv pip compile "${common[@]}" packages/*/pyproject.toml requirements/build.in requirements/dev.in \
   --extra postgres --extra redis -c requirements/run.txt -o requirements/dev.txt "$@"
 .venv/bin/uv pip compile "${common[@]}" requirements/uv.in -o requirements/uv.txt "$@"
+# Agents pin another livekit than we do, so their worker has an environment of its own.
+.venv/bin/uv pip compile "${common[@]}" requirements/agents.in -o requirements/agents.txt "$@"
