@@ -1,4 +1,4 @@
-"""A closed loop of HTTP requests, as cheap as Python can: bytes out, the length of the answer in."""
+"""A closed loop of HTTP requests, as cheap as Python can: bytes out, whole answers in."""
 
 import asyncio
 import time

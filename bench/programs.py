@@ -1,4 +1,4 @@
-"""Starts the programs that a bench measures, and reads what they used: time of the processor, memory.
+"""Starts the programs that a bench measures, and reads their processor time and memory.
 
 Such a program says one line of JSON once it serves, and ends with its standard input.
 """

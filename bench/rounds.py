@@ -11,6 +11,7 @@ the newest run is `results/<name>.verdict.json`.
 
 import argparse
 import json
+import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -26,9 +27,9 @@ RESULTS = Path(__file__).parent / "results"
 
 
 class Goal(NamedTuple):
-    """`subject` has at least `least` times the rate of `floor`, or `most` times its cost.
+    """`subject` has at least `least` times the rate of `floor`, or at most `most` times its cost.
 
-    With neither the ratio of their rates is only reported.
+    With neither the ratio of their rates is only reported, with infinity that of their costs.
     """
 
     subject: str
@@ -44,13 +45,13 @@ class Goal(NamedTuple):
     def is_met(self, ratio: float) -> bool | None:
         """Whether that is good enough; None where nothing is asked."""
         if self.most is not None:
-            return ratio <= self.most
+            return None if math.isinf(self.most) else ratio <= self.most
         return None if self.least is None else ratio >= self.least
 
     @property
     def bound(self) -> str:
         """The goal in a few characters."""
-        if self.most is not None:
+        if self.most is not None and not math.isinf(self.most):
             return f"<= {self.most:.2f}"
         return "-" if self.least is None else f">= {self.least:.2f}"
 

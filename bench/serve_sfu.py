@@ -1,4 +1,4 @@
-"""A stand-in for LiveKit's server API that accepts every Twirp call; as a program it tells nobody."""
+"""A stand-in for LiveKit's server API: it accepts every Twirp call."""
 
 import asyncio
 from collections.abc import Callable
@@ -53,13 +53,15 @@ class Twirp(asyncio.Protocol):
         self._on_call(method, self._body)
         self._url = self._body = b""
         body = ANSWERS.get(method, b"")
-        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/protobuf\r\ncontent-length: %d\r\n\r\n"
+        head = (
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/protobuf\r\ncontent-length: %d\r\n\r\n"
+        )
         self._transport.write(head % len(body) + body)
 
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Twirp(), "127.0.0.1", 0, backlog=BACKLOG)
+    server = await loop.create_server(Twirp, "127.0.0.1", 0, backlog=BACKLOG)
     await until_stdin_ends(port=server.sockets[0].getsockname()[1])
     server.close()
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LONGEST_FILE = 600
-LONGEST_FUNCTION = 60
-PURE_LINES = 4500
+LONGEST_TEST = 800
+LONGEST_FUNCTION = 70
+PURE_LINES = 6000
 """With their documentation; docs/decisions/0001 says why it is more than the 3,000 first aimed at."""
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 REGISTRIES = re.compile(
@@ -46,7 +47,8 @@ def problems() -> Iterator[str]:
 def _sizes(path: Path) -> Iterator[str]:
     source = path.read_text(encoding="utf-8")
     lines = source.count("\n")
-    if lines > LONGEST_FILE and _name(path) not in ALLOWED_LONG:
+    longest = LONGEST_TEST if "tests/" in _name(path) else LONGEST_FILE
+    if lines > longest and _name(path) not in ALLOWED_LONG:
         yield f"{_name(path)}: {lines} lines; split it by noun"
     if "tests/" in _name(path):
         return
@@ -62,7 +64,7 @@ def _pure_size(python: list[Path]) -> Iterator[str]:
     own = [path for path in pure if "packages" in path.parts]
     total = sum(path.read_text(encoding="utf-8").count("\n") for path in own)
     if total > PURE_LINES:
-        yield f"domain and protocol have {total} lines; at most {PURE_LINES}, to be read in two evenings"
+        yield f"domain and protocol have {total} lines; at most {PURE_LINES}, to be read in a few evenings"
 
 
 def _livekit_door(python: list[Path]) -> Iterator[str]:

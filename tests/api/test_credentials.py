@@ -10,6 +10,23 @@ from support.route_cases import CASES, ROOM, ROWS, Cast, cast
 
 from utd_engine.testing import Answer, EngineUnderTest
 
+MISSING, INVALID = (401, "unauthenticated"), (401, "token_invalid")
+EITHER: dict[str, tuple[int, str]] = {
+    "none": MISSING,
+    "basic": MISSING,
+    "garbage bearer": INVALID,
+    "expired bearer": (401, "token_expired"),
+    "LiveKit token": INVALID,
+    "identity token": INVALID,
+    "publishable key as bearer": INVALID,
+    "wrong publishable key": INVALID,
+    "secret key as publishable": INVALID,
+    "key without an app": MISSING,
+    "wrong secret key": INVALID,
+    "secret key of another app": INVALID,
+    "revoked secret key": INVALID,
+    "revoked publishable key": INVALID,
+}
 WRONG: dict[str, dict[str, tuple[int, str]]] = {
     "none": {
         "app_key": (401, "unauthenticated"),
@@ -84,6 +101,12 @@ WRONG: dict[str, dict[str, tuple[int, str]]] = {
         "secret": (403, "app_key_only"),
     },
 }
+
+for _what, _codes in WRONG.items():
+    if "bearer" in _codes:
+        _codes["renewal"] = _codes["bearer"]
+    if _what in EITHER:
+        _codes["either"] = EITHER[_what]
 
 
 async def wrong_headers(play: Cast) -> dict[str, dict[str, str]]:

@@ -141,8 +141,11 @@ async def test_a_viewer_on_the_stage_and_off_it(stack: Stack) -> None:
         async with asyncio.timeout(5):
             [asked] = await host.requests.wait_for(lambda asked: len(asked) == 1 and asked[0].note)
         await host.approve_stage(asked.id)
-        assert pitch(await listen(sound, 0.5)) == pytest.approx(660, abs=3)
+        async with asyncio.timeout(5):
+            await viewer.room.publishing().wait_for("live")
         assert viewer.on_stage
+        async with aclosing(host.audio("vi")) as again:
+            assert pitch(await listen(again, 0.5)) == pytest.approx(660, abs=3)
         await viewer.leave_stage()
         async with asyncio.timeout(5):
             await host.remote_participants.wait_for(lambda _: not tracks_of(host, "vi"))

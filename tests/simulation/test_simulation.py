@@ -35,7 +35,7 @@ async def test_a_seed_repeats_exactly(seed: int) -> None:
 async def test_the_seeds_reach_what_the_rules_can_do() -> None:
     """A simulation that never sees a held seat or a kick proves nothing about them."""
     seen: set[str] = set()
-    for seed in range(40):
+    for seed in range(60):
         simulation = Simulation(seed)
         await simulation.run(STEPS)
         for log in simulation.oracle.logs.values():

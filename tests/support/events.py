@@ -76,6 +76,12 @@ _FIELDS: Final[dict[str, Strategy]] = {
     "scheduled_at": st.none() | _times,
     "with_video": st.booleans(),
     "duration_s": st.floats(0, 10**6),
+    "agent_name": st.sampled_from(("echo", "scribe")),
+    "attempt": st.integers(-1, 9),
+    "attempts": st.integers(-1, 9),
+    "agents": st.lists(
+        st.builds(ev.AgentWish, agent_name=st.sampled_from(("echo", "scribe"))), max_size=2
+    ).map(tuple),
     "call": st.none()
     | st.builds(
         ev.CallOffer,

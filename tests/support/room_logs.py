@@ -24,6 +24,8 @@ def opened(
     seats: int = 4,
     policy: Policy | None = None,
     name: str = "lobby",
+    kind: RoomType = RoomType.AUDIO_ROOM,
+    call: ev.CallOffer | None = None,
 ) -> ev.RoomOpened:
     """The first event of a log."""
     owner = Identity(host or "ana")
@@ -32,13 +34,14 @@ def opened(
         at=NOW,
         by=owner,
         room_id=RoomId(room_id),
-        room_type=RoomType.AUDIO_ROOM,
+        room_type=kind,
         name=RoomName(name),
         owner=owner,
         host=None if host is None else Identity(host),
-        state=RoomState.OPEN,
+        state=RoomState.BACKSTAGE if kind is RoomType.LIVE_STREAM else RoomState.OPEN,
         policy=policy or Policy(),
-        seat_count=seats,
+        seat_count=seats if kind is RoomType.AUDIO_ROOM else 0,
+        call=call,
     )
 
 
@@ -69,9 +72,11 @@ def left(index: int, identity: str, seq: int = 0, reason: str = "left") -> ev.Se
     )
 
 
-def window(events: Sequence[Any], head: int, room_id: str = ROOM_ID) -> str:
+def window(
+    events: Sequence[Any], head: int, room_id: str = ROOM_ID, signals: Sequence[Any] = ()
+) -> str:
     """The metadata that says these events."""
-    return encode_window(room_id, head, [encode_event(event) for event in events])
+    return encode_window(room_id, head, [encode_event(event) for event in events], signals)
 
 
 def raws(events: Sequence[Any]) -> tuple[Raw, ...]:

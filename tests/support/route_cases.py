@@ -216,6 +216,9 @@ CASES: Final[dict[str, Case]] = {
     ),
     "POST /api/v1/auth/session": Case("app_key", "/api/v1/auth/session", {"identity": "cy"}),
     "POST /api/v1/auth/refresh": Case("bo", "/api/v1/auth/refresh"),
+    "POST /api/v1/agents/token": Case(
+        "bo", "/api/v1/agents/token", {"room_config": {"agents": [{"agent_name": "echo"}]}}
+    ),
     "GET /api/v1/rooms": Case("secret", "/api/v1/rooms", query={"type": "audio_room"}),
     "GET /api/v1/events": Case("secret", "/api/v1/events", query={"after": 0}),
     "GET /api/v1/inbox": Case("bo", "/api/v1/inbox", None, _ANA_CALLS, {"after": 0}),

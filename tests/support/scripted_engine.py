@@ -1,5 +1,6 @@
 """An engine of one room that does as a test says: a log, few rules, and LiveKit's reactions."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from msgspec import structs
 from support.room_logs import NOW, fresh_view, left, opened, raws, taken, window
 from support.scripted_http import Asked, Said, ScriptedHTTP, answer, refusal, serving
-from support.scripted_livekit import LISTENER, SPEAKER, ScriptedLiveKit, Silence
+from support.scripted_livekit import LISTENER, SPEAKER, Darkness, ScriptedLiveKit, Silence
 
 from utd_protocol import events as ev
 from utd_protocol.answers import (
@@ -19,13 +20,14 @@ from utd_protocol.answers import (
     ViewAnswer,
 )
 from utd_protocol.apply import apply
-from utd_protocol.types import Role, SeatState, Source
+from utd_protocol.types import Role, RoomState, RoomType, SeatState, Source
 from utd_protocol.views import Request, RoomView
 from utd_stream._client import UTDStreamClient
 from utd_stream._connection import DisconnectReason
 from utd_stream._media import MediaInputs
 
 ROOM = "/api/v1/rooms/audio_room/lobby"
+_BELOW = re.compile("^/api/v1(/rooms/[^/]+/[^/]+)?")
 Rule = Callable[[Asked], Said | Awaitable[Said | None] | None]
 
 
@@ -34,14 +36,18 @@ class ScriptedEngine:
 
     def __init__(self, livekit: ScriptedLiveKit, **room: Any) -> None:
         self.livekit = livekit
-        self.log: list[Any] = [opened(**room)]
-        self.view: RoomView = fresh_view(**room)
+        self.reopen(**room)
         self.requests: tuple[Request, ...] = ()
         self.rules: dict[str, Rule] = {}
         self.server: ScriptedHTTP | None = None
         self.tokens = 0
         self.kept_from = 1
         """Events below this place are no longer kept."""
+
+    def reopen(self, **room: Any) -> None:
+        """Another opening, with a log of its own."""
+        self.log: list[Any] = [opened(**room)]
+        self.view: RoomView = fresh_view(**room)
 
     @property
     def head(self) -> int:
@@ -88,6 +94,12 @@ class ScriptedEngine:
 
     def push_rights(self, identity: str) -> None:
         """Grant at LiveKit what the view says."""
+        if self.view.type is RoomType.LIVE_STREAM:
+            one = self.view.stage_member(identity)
+            live = one is not None and self.view.state is RoomState.LIVE
+            sources = one.sources if one is not None and live else ()
+            self.livekit.grant(structs.replace(LISTENER, can_publish=live, sources=sources))
+            return
         seat = self.view.seat_of(identity)
         speaks = (
             seat is not None
@@ -167,8 +179,7 @@ class ScriptedEngine:
 
 def route_of(asked: Asked) -> str:
     """Method and path, below the room where it is one."""
-    path = asked.path.removeprefix(ROOM).removeprefix("/api/v1")
-    return f"{asked.method} {path}"
+    return f"{asked.method} {_BELOW.sub('', asked.path)}"
 
 
 def who(asked: Asked) -> str:
@@ -197,7 +208,7 @@ async def scripted(
             app_id="app",
             app_key="pk_test",
             base_url=server.url,
-            media=MediaInputs(microphone=Silence()),
+            media=MediaInputs(microphone=Silence(), camera=Darkness(), screen_share=Darkness()),
             timeout=timeout,
             reconnect_for=reconnect_for,
             open_link=livekit,

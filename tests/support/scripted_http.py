@@ -66,8 +66,15 @@ class ScriptedHTTP:
     asked: list[Asked] = field(default_factory=list)
     url: str = ""
     connections: set[int] = field(default_factory=set)
+    on_socket: Callable[[web.WebSocketResponse], Awaitable[None]] | None = None
+    """Talks over each WebSocket of `/api/v1/ws`; without it there is none."""
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self.on_socket is not None and request.path == "/api/v1/ws":
+            socket = web.WebSocketResponse(protocols=("utd.v1",))
+            await socket.prepare(request)
+            await self.on_socket(socket)
+            return socket
         raw = await request.read()
         asked = Asked(
             method=request.method,

@@ -131,7 +131,8 @@ class ScriptedLink:
         return _Track(self._livekit, source)
 
     async def publish_video(self, source: Source, width: int, height: int) -> Sent[VideoFrame]:
-        raise NotImplementedError
+        await self._livekit.takes_tracks.wait()
+        return _Track(self._livekit, source)
 
     def receive_audio(
         self, identity: str, source: Source, frame_ms: int
@@ -187,3 +188,16 @@ class Silence:
     async def _frames(self) -> AsyncIterator[AudioFrame]:
         await asyncio.Event().wait()
         yield AudioFrame.__new__(AudioFrame)
+
+
+class Darkness:
+    """A camera that shows nothing."""
+
+    width = height = 16
+
+    def __aiter__(self) -> AsyncIterator[VideoFrame]:
+        return self._frames()
+
+    async def _frames(self) -> AsyncIterator[VideoFrame]:
+        await asyncio.Event().wait()
+        yield VideoFrame.__new__(VideoFrame)

@@ -33,6 +33,7 @@ EXAMPLES: dict[str, object] = {
     "policy": Policy(), "metadata": "", "version": 2, "reason": "left", "role": "admin",
     "scope": "room", "until": AT, "count": 4, "mode": "free", "indices": [0, 1], "a": 0, "b": 1,
     "id": 1, "with_video": True, "status": "ended",
+    "agent_name": "echo", "attempt": 1,
 }  # fmt: skip
 SPECIAL: dict[type, dict[str, object]] = {
     ev.SeatMoved: {"source": 0, "target": 1},
@@ -72,6 +73,10 @@ def test_the_shortest_event_of_each_kind_is_told(kind: type[msgspec.Struct]) -> 
         (
             ev.StageJoined(at=AT, identity=BEA, sources=(Source.MICROPHONE, Source.CAMERA)),
             "bea is on stage with microphone, camera",
+        ),
+        (
+            ev.AgentFailed(at=AT, agent_name="echo", reason="'echo' never came"),
+            "agent echo is given up ('echo' never came)",
         ),
         (ev.UnknownEvent(seq=1, type="room.danced"), "room.danced"),
     ],

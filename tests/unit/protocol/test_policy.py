@@ -23,7 +23,7 @@ def test_the_defaults_are_those_of_the_table() -> None:
         (RoomType.LIVE_STREAM, HostGone.TRANSFER_OR_END, 0),
         (RoomType.AUDIO_CALL, HostGone.TRANSFER, 4),
         (RoomType.VIDEO_CALL, HostGone.TRANSFER, 4),
-        (RoomType.AGENT, HostGone.TRANSFER, 0),
+        (RoomType.AGENT, HostGone.END, 0),
     ],
 )
 def test_each_type_of_room_has_its_own(

@@ -59,6 +59,10 @@ _WORDS: Final[dict[type, str]] = {
     ev.CallRinging: "the call rings",
     ev.CallAccepted: "the call is accepted",
     ev.CallConnected: "both are in the call",
+    ev.AgentDispatched: "agent {agent_name} is asked for, time {attempt}",
+    ev.AgentJoined: "agent {agent_name} is there as {identity}",
+    ev.AgentLeft: "agent {agent_name} is missing ({reason}) and wanted again",
+    ev.AgentFailed: "agent {agent_name} is given up ({reason})",
     ev.CallEnded: "the call is over: {status} ({reason}), {duration_s:.0f} s",
 }
 

@@ -128,67 +128,128 @@ async def build(config: Config, world: Adapters | None = None) -> AsyncGenerator
         yield engine
 
 
+class _Core(NamedTuple):
+    """The services and loops of one engine, before its edges are there."""
+
+    snapshots: Snapshots
+    rooms: Rooms
+    rights: Rights
+    presence: Presence
+    relay: Relay
+    timers: Timers
+    sweep: Sweep
+    bans: Bans
+    tokens: UserTokens
+    identities: IdentityTokens
+    admission: Admission
+    agents: Agents
+    waiters: Waiters
+
+
 def _wire(config: Config, world: Adapters, background: Background) -> Engine:
-    store, media, webhooks, clock, ids, metrics = world
+    core = _core(config, world, background)
+    _follow_commits(core, world.metrics)
+    _tell_each_other(core, world.metrics)
+    trim = Trim(world.store, world.clock, config.store.keep_days)
+    for name, loop in (("timers", core.timers), ("sweep", core.sweep), ("trim", trim)):
+        background.create_task(loop.serve(), name=name)
+    return _with_edges(config, world, core, background)
+
+
+def _core(config: Config, world: Adapters, background: Background) -> _Core:
+    store, media, _, clock, ids, _ = world
     snapshots = Snapshots(store)
     rooms = Rooms(store, snapshots, clock)
     rights = Rights(snapshots, media, background)
     presence = Presence(store, snapshots, rooms, rights, media, clock)
-    relay = Relay(store, snapshots, media, clock, ids, background)
-    timers = Timers(store, snapshots, rooms, clock)
-    sweep = Sweep(store, presence, media, clock, background)
     bans = Bans(store, clock)
     masters = [secret.encode() for secret in config.security.master_secrets]
-    tokens, identities = UserTokens(masters, clock), IdentityTokens(masters, clock)
+    tokens = UserTokens(masters, clock)
     admission = Admission(store, snapshots, rooms, presence, media, tokens, bans, clock, ids)
-    for follower in (relay.committed, timers.committed, sweep.committed, bans.committed):
-        rooms.follow(follower)
-    rooms.follow(lambda commit: _count(metrics, commit))
-    rooms.follow(presence.committed)
-    rooms.follow(admission.committed)
-    agents = Agents(rooms, admission, bans, media, clock=clock, ids=ids, tasks=background)
-    rooms.follow(agents.committed)
-    presence.on_agents = agents.look
-    rooms.settle_with(rights)
-    rooms.on_unknown = lambda key: _doubt(key, timers, relay, sweep)
-    rights.on_failure = sweep.failed
-    rights.before_end = relay.flush
+    return _Core(
+        snapshots=snapshots,
+        rooms=rooms,
+        rights=rights,
+        presence=presence,
+        relay=Relay(store, snapshots, media, clock, ids, background),
+        timers=Timers(store, snapshots, rooms, clock),
+        sweep=Sweep(store, presence, media, clock, background),
+        bans=bans,
+        tokens=tokens,
+        identities=IdentityTokens(masters, clock),
+        admission=admission,
+        agents=Agents(rooms, admission, bans, media, clock=clock, ids=ids, tasks=background),
+        waiters=Waiters(),
+    )
+
+
+def _follow_commits(core: _Core, metrics: Metrics) -> None:
+    """Who learns of every commit, in this order and before its answer."""
+    for follower in (
+        core.relay.committed,
+        core.timers.committed,
+        core.sweep.committed,
+        core.bans.committed,
+        core.presence.committed,
+        core.admission.committed,
+        core.agents.committed,
+        core.waiters.committed,
+        partial(_count, metrics),
+    ):
+        core.rooms.follow(follower)
+    core.rooms.settle_with(core.rights)
+
+
+def _tell_each_other(core: _Core, metrics: Metrics) -> None:
+    """What one part notices is another one's business."""
+    presence, relay, sweep = core.presence, core.relay, core.sweep
+    core.rooms.on_unknown = lambda key: _doubt(key, core.timers, relay, sweep)
+    core.rights.on_failure = sweep.failed
+    core.rights.before_end = relay.flush
     presence.metadata_of = relay.window
     presence.on_found = relay.nudge
     presence.on_forgotten = sweep.missing
     presence.on_counted = relay.audience
+    presence.on_agents = core.agents.look
     relay.on_missing = sweep.hint
     relay.on_failure = sweep.failed
     sweep.on_repairs = metrics.reconciled
-    sweep.on_forgotten = lambda: _forget_media(presence, admission)
-    admission.on_expected = sweep.expect
-    limits = config.limits
+    sweep.on_forgotten = lambda: _forget_media(presence, core.admission)
+    core.admission.on_expected = sweep.expect
+
+
+def _services(config: Config, world: Adapters, core: _Core) -> Services:
+    store, _, _, clock, ids, metrics = world
+    limits, rooms, admission, bans = config.limits, core.rooms, core.admission, core.bans
     limiter = partial(Limiter, clock=clock, on_limited=metrics.limited)
-    services = Services(
+    return Services(
         apps=Apps(store, clock, ids),
         rooms=rooms,
         admission=admission,
-        entrance=Entrance(identities, tokens, bans, clock, ids),
-        locator=Locator(snapshots, admission, bans),
+        entrance=Entrance(core.identities, core.tokens, bans, clock, ids),
+        locator=Locator(core.snapshots, admission, bans),
         store=store,
         clock=clock,
         writes=limiter("writes", Rate(limits.writes_per_second, limits.writes_burst)),
         mints=limiter("tokens", Rate(limits.mints_per_second, limits.mints_burst)),
         calls=Calls(store, rooms, admission, bans, clock=clock, ids=ids),
-        agents=agents,
+        agents=core.agents,
     )
-    failures = limiter("failures", Rate(limits.failures_per_second, limits.failures_burst))
-    authenticator = Authenticator(services.apps, tokens, failures)
-    hooks = LiveKitHooks(webhooks, presence, sweep.hint, metrics.webhook, background)
-    probes = Probes(store, lambda: sweep.media_ok, clock)
-    waiters = Waiters()
-    rooms.follow(waiters.committed)
+
+
+def _with_edges(config: Config, world: Adapters, core: _Core, background: Background) -> Engine:
+    store, _, webhooks, clock, ids, metrics = world
+    rate = Rate(config.limits.failures_per_second, config.limits.failures_burst)
+    failures = Limiter("failures", rate, clock, on_limited=metrics.limited)
+    services = _services(config, world, core)
+    hooks = LiveKitHooks(webhooks, core.presence, core.sweep.hint, metrics.webhook, background)
+    probes = Probes(store, lambda: core.sweep.media_ok, clock)
     inbox = InboxSocket(
         services.apps,
-        tokens,
-        bans,
+        core.tokens,
+        core.bans,
         store=store,
-        waiters=waiters,
+        waiters=core.waiters,
         failures=failures,
         clock=clock,
         origins=config.http.origins,
@@ -196,26 +257,18 @@ def _wire(config: Config, world: Adapters, background: Background) -> Engine:
     metrics.watch_sockets(lambda: inbox.count)
     public = public_app(
         services,
-        authenticator,
+        Authenticator(services.apps, core.tokens, failures),
         http_observer(metrics.registry),
         new_id=ids.new,
         origins=config.http.origins,
         https=config.http.public_url.startswith("https://"),
         extra=[OwnRoute(HOOK_PATH, hooks, methods=["POST"]), WebSocketRoute(INBOX_PATH, inbox)],
     )
-    admin = admin_app(
-        AdminAPI(services.apps, identities),
-        config.admin.token,
-        probes,
-        metrics.registry,
-        ids.new,
-    )
-    background.create_task(timers.serve(), name="timers")
-    background.create_task(sweep.serve(), name="sweep")
-    background.create_task(Trim(store, clock, config.store.keep_days).serve(), name="trim")
+    api, registry = AdminAPI(services.apps, core.identities), metrics.registry
+    admin = admin_app(api, config.admin.token, probes, registry, ids.new)
     return Engine(
-        public, admin, services, identities, presence, sweep, relay, probes, hooks, background,
-        metrics, inbox,
+        public, admin, services, core.identities, core.presence, core.sweep, core.relay, probes,
+        hooks, background, metrics, inbox,
     )  # fmt: skip
 
 

@@ -211,6 +211,8 @@ class UTDCallSession(VideoSession):
         """
         if self._ended is None:
             return
+        if self._stay is not None:
+            await asyncio.shield(self._stay)  # it takes every wish with it
         with self._media.wish(*self._devices()):
             await super().rejoin()
             await self._media.live()

@@ -56,6 +56,8 @@ class Standing(NamedTuple):
     """Its last event; None before the engine told where it ends."""
     over: UTDStreamException | None = None
     """Why it is followed no longer."""
+    begun: int = 0
+    """Where it ended when it began to be followed: who waited for that has all that came since."""
 
 
 class Inbox:
@@ -117,8 +119,11 @@ class Inbox:
         Raises:
             UTDStreamException: why it is followed no longer.
         """
-        head, over = await self.standing.wait_for(lambda now: now != Standing())
-        return head if over is None else _raised(over)
+        before = self.standing.value
+        now = await self.standing.wait_for(lambda now: now != Standing())
+        if now.over is not None:
+            return _raised(now.over)
+        return now.begun if before.head is None else before.head
 
     async def head(self) -> int:
         """Ask the engine where the inbox ends now."""
@@ -149,11 +154,11 @@ class Inbox:
 
     async def _has_more(self, cursor: int) -> bool:
         """Wait for an event after the cursor; false when none will come because we closed it."""
-        head, over = await self.standing.wait_for(
+        now = await self.standing.wait_for(
             lambda now: now.over is not None or (now.head is not None and now.head > cursor)
         )
-        if head is None or head <= cursor:
-            _raised(over)
+        if now.head is None or now.head <= cursor:
+            _raised(now.over)
             return False
         return True
 
@@ -250,7 +255,7 @@ class Inbox:
         """The engine goes on from here; if not from where we are, what is kept is of the past."""
         if self.standing.value.head != after:
             self._kept.clear()
-            self._stand(Standing(after))
+            self._stand(Standing(after, begun=after))
 
     def _add(self, events: Iterable[InboxEvent]) -> None:
         for event in events:
@@ -262,7 +267,7 @@ class Inbox:
             self._kept.append(event)
             for callback in tuple(self._callbacks.values()):
                 callback(event)
-            self._stand(Standing(event.seq))
+            self._stand(self.standing.value._replace(head=event.seq))
 
     def _forget(self) -> None:
         """Begin anew, with where the inbox ends then."""
@@ -270,7 +275,7 @@ class Inbox:
         self._stand(Standing())
 
     def _finish(self, over: UTDStreamException) -> None:
-        self._stand(Standing(self.standing.value.head, over))
+        self._stand(self.standing.value._replace(over=over))
 
     def _stand(self, standing: Standing) -> None:
         self.standing._set(standing)  # noqa: SLF001 ours

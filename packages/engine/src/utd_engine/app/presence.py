@@ -20,7 +20,7 @@ from utd_engine.app.ports import (
     PresenceRow,
     Store,
 )
-from utd_engine.app.rights import Rights
+from utd_engine.app.rights import WHOLE_ROOM, Rights
 from utd_engine.app.rooms import Rooms, is_open
 from utd_engine.app.snapshots import Snapshots
 from utd_engine.domain.orders import AgentsListed, OccupancyChanged, Order, PresenceChanged
@@ -136,14 +136,22 @@ class Presence:
         return Repairs(recreated=True)
 
     async def ensure(self, key: Key) -> None:
-        """Create the room in LiveKit unless it is there, with its newest events in it."""
+        """Create the room in LiveKit unless it is there, with its newest events in it.
+
+        A room that ends while it is being created is removed again.
+        """
         snapshot = await self._snapshots.current(key)
         if snapshot is None or not is_open(snapshot.state):
             return
         metadata = await self.metadata_of(key) if self.metadata_of else ""
         name = sfu_name(key, snapshot.state.view.type)
         most = CALL_PEOPLE if snapshot.state.view.call is not None else 0
-        await self._media.ensure_room(name, metadata=metadata, max_participants=most)
+        try:
+            await self._media.ensure_room(name, metadata=metadata, max_participants=most)
+        finally:
+            now = await self._snapshots.current(key)
+            if now is not None and not is_open(now.state):
+                self._rights.push(key, [WHOLE_ROOM])
 
     async def _compare(self, key: Key, before: RoomState, incarnation: Incarnation) -> Repairs:
         people = [one for one in incarnation.members if not (one.agent or one.hidden)]

@@ -98,7 +98,7 @@ class Rooms:
         return await self._snapshots.current(key)
 
     def fulfils(self, key: Key, order: Order) -> bool:
-        """Whether the newest state known here is as the engine orders: most joins change nothing."""
+        """Whether the newest state known here is as the engine orders: most joins do nothing."""
         known = self._snapshots.cell(key).snapshot
         if known is None:
             return False

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from utd_engine.domain.orders import AgentAsked, AgentsListed
+from utd_engine.domain.refusal import Refused
 from utd_engine.domain.state import AgentJob, AgentNoted, Fact, RoomState
 from utd_engine.domain.turn import Turn
 from utd_protocol import events as ev
@@ -43,10 +44,16 @@ def to_ask(state: RoomState) -> tuple[Ask, ...]:
 
 
 def asked(turn: Turn, order: AgentAsked) -> list[Fact]:
-    """LiveKit took the dispatch: the agent has `COMES_WITHIN` to appear."""
+    """LiveKit took the dispatch: the agent has `COMES_WITHIN` to appear.
+
+    It may have been seen before its dispatch was noted; then only the dispatch is remembered, to
+    be withdrawn when the agent is gone.
+    """
     agent = turn.view.agent(order.agent_name)
+    if agent is not None and agent.status is AgentStatus.JOINED:
+        return [AgentNoted(agent_name=order.agent_name, dispatch_id=order.dispatch_id)]
     if agent is None or agent.status is not AgentStatus.WANTED:
-        return []
+        raise Refused("invalid_state", f"{order.agent_name!r} is not wanted now.", rule="R51")
     dispatched = ev.AgentDispatched(
         at=turn.now, agent_name=order.agent_name, attempt=agent.attempts + 1
     )

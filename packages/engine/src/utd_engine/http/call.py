@@ -28,7 +28,8 @@ class Call:
     """A request on its way through. `tenant`, `actor` and `claims` are set by authentication."""
 
     __slots__ = (
-        "actor", "body", "claims", "extra", "headers", "identity_token", "method", "params", "path", "query",
+        "actor", "body", "claims", "extra", "headers", "identity_token", "method", "params",
+        "path", "query",
         "query_string", "remote", "request_id", "tenant",
     )  # fmt: skip
 

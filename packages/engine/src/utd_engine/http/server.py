@@ -77,7 +77,8 @@ class Fast:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Go on with what serves the path."""
-        app = self._known.get((scope.get("method"), scope.get("path")), self._others)
+        named = (scope.get("method", ""), scope.get("path", ""))
+        app = self._known.get(named, self._others)
         await app(scope, receive, send)
 
 

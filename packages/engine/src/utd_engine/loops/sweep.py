@@ -60,6 +60,7 @@ class Sweep:
         self._warm: dict[Key, float] = {}
         self._after = ""
         self._is_warmed = False
+        self._ended_removed = False
         self._trouble = asyncio.Event()
         self._recreation: asyncio.Task[None] | None = None
         self._recreate_again = False
@@ -126,6 +127,8 @@ class Sweep:
             del self._warm[key]
         if not self.media_ok:
             return
+        if not self._ended_removed:
+            self._tasks.create_task(self._remove_ended(), name="sweep ended")
         keys = {*await self._store.occupied(), *self._warm, *await self._quiet()}
         for key in sorted(keys - self._visits.keys()):
             self._visit_soon(key)
@@ -135,7 +138,6 @@ class Sweep:
         for key in await self._open_rooms():
             self.expect(key)
         self._is_warmed = True
-        self._tasks.create_task(self._remove_ended(), name="sweep ended")
 
     async def _quiet(self) -> list[Key]:
         """The next few of all open rooms, in turn."""
@@ -155,6 +157,7 @@ class Sweep:
 
     async def _remove_ended(self) -> None:
         """The engine may have died between the end of a room and telling LiveKit."""
+        self._ended_removed = False
         try:
             names = [parse_sfu_name(name) for name in await self._media.list_rooms()]
             is_open = set(await self._open_rooms())
@@ -167,6 +170,7 @@ class Sweep:
         there = {Key(name.app, "room", name.room_id) for name in names if name is not None}
         for key in sorted(there - is_open):
             self.hint(key)
+        self._ended_removed = True
 
     # --- visits ----------------------------------------------------------------------------------
 
