@@ -134,7 +134,10 @@ def main() -> int:
         BARE_SOCKET: lambda _: sockets_of(program("serve_floor", "sockets"), floor=True),
         INBOX: lambda _: sockets_of(engine(), floor=False),
     }
-    goals = [Goal(IDLE_ENGINE, IDLE_APP, most=1.45), Goal(INBOX, BARE_SOCKET, most=1.25)]
+    goals = [
+        Goal(IDLE_ENGINE, IDLE_APP, most=1.45, held=1.9),
+        Goal(INBOX, BARE_SOCKET, most=1.25, held=2.2),
+    ]
     return run(
         "p10_memory", cases, goals, rounds=2, unit="B", sockets=SOCKETS, uvicorn=uvicorn.__version__
     )

@@ -72,8 +72,8 @@ def main() -> int:
             "POST /token": cpu_of(engine, joins(headers)),
         }
         goals = [
-            Goal("POST /token", "proto_sign", 0.22),
-            Goal("POST /token", "raw uvicorn", 0.50),
+            Goal("POST /token", "proto_sign", 0.22, held=0.06),
+            Goal("POST /token", "raw uvicorn", 0.50, held=0.18),
         ]
         return run(
             "p1_token", cases, goals, answer_bytes=size, uvicorn=uvicorn.__version__,

@@ -2,9 +2,9 @@
 
 One take at a time, in many rooms in turn, so that none waits for the pace of a room's events. A
 take is over when its answer is here (it has waited for the commit and for UpdateParticipant) and
-UpdateRoomMetadata was accepted too. The floor is a POST that the same server answers without
-looking at it. Reported beside it is the same take as a dry run, which passes every door and
-decides, and writes and tells nothing. The stand-in for LiveKit lives in the process of the load.
+UpdateRoomMetadata was accepted too. The floor is a command that changes nothing: it passes every
+door, is decided, and writes and tells nothing. Reported beside it are the same take as a dry run,
+and a POST that the server does not even look at. LiveKit's stand-in lives in the load's process.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from serve_sfu import Twirp
 
 ROOMS = 64
 P50, P99 = "take p50", "take p99"
-NOOP, DRY = "no-op POST", "dry run"
+NOTHING, DRY, UNREAD = "no-op command", "dry run", "unread POST"
 
 
 class Room(NamedTuple):
@@ -94,8 +94,12 @@ class Bench:
         """A take without what makes it last."""
         return await self._half((room.dry for room in self._rooms), window)
 
-    async def noops(self, window: float) -> float:
-        """The floor: what the way there and back costs."""
+    async def nothings(self, window: float) -> float:
+        """The floor: a command that changes nothing, since nobody sits."""
+        return await self._half((room.leave for room in self._rooms), window)
+
+    async def unread(self, window: float) -> float:
+        """The way there and back alone: a request that the server does not even look at."""
         nothing = request("POST", NOOP_PATH, {}, b'{"index":0}')
         return await self._half(itertools.repeat(nothing), window)
 
@@ -139,14 +143,16 @@ def main() -> int:
             bench = Bench(engine, accepted)
             runner.run(bench.open_rooms())
             cases = {
-                NOOP: lambda window: runner.run(bench.noops(window)),
+                UNREAD: lambda window: runner.run(bench.unread(window)),
+                NOTHING: lambda window: runner.run(bench.nothings(window)),
                 DRY: lambda window: runner.run(bench.dry_runs(window)),
                 "take": lambda window: runner.run(bench.takes(2 * window)),
             }
             goals = [
-                Goal(P50, NOOP, most=7.0),
-                Goal(P99, P50, most=3.0),
+                Goal(P50, NOTHING, most=7.0),
+                Goal(P99, P50, most=3.0, held=6.0),
                 Goal(P50, DRY, most=math.inf),
+                Goal(P50, UNREAD, most=math.inf),
             ]
             return run("p7_take", cases, goals, synchronous="FULL", rooms=ROOMS)
 

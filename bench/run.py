@@ -48,7 +48,6 @@ def main() -> int:
     chosen = benches(options.only)
     if not chosen:
         parser.error(f"no bench is called {', '.join(options.only)}")
-    RESULTS.mkdir(exist_ok=True)
     began = time.monotonic()
     done = [run_one(bench, options.arguments) for bench in chosen]
     print()

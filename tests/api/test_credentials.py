@@ -103,7 +103,7 @@ WRONG: dict[str, dict[str, tuple[int, str]]] = {
 }
 
 for _what, _codes in WRONG.items():
-    if "bearer" in _codes:
+    if "bearer" in _codes and _what != "expired bearer":  # who comes a little late is let in
         _codes["renewal"] = _codes["bearer"]
     if _what in EITHER:
         _codes["either"] = EITHER[_what]

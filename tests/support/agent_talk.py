@@ -30,9 +30,12 @@ class Worker:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, server: LiveKitServer, folder: Path) -> AsyncIterator["Worker"]:
-        name = f"words-{uuid4().hex[:6]}"
-        output = folder / f"{name}.log"
+    async def start(
+        cls, server: LiveKitServer, folder: Path, name: str | None = None
+    ) -> AsyncIterator["Worker"]:
+        """One that is registered, under a name of its own unless one is given."""
+        name = name or f"words-{uuid4().hex[:6]}"
+        output = folder / f"worker-{uuid4().hex[:6]}.log"
         with output.open("wb") as file:
             process = subprocess.Popen(
                 [ROOT / ".venv-agents/bin/python", WORKER, name],

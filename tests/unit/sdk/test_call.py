@@ -314,10 +314,32 @@ async def test_hanging_up_is_idempotent_and_silences_at_once() -> None:
         await asyncio.gather(session.end(), session.end())
         await session.end()
 
-        assert isinstance(session.ended, ClosedByUs | CallOver)
+        assert isinstance(session.ended, ClosedByUs)
         assert session.status.value is UTDCallStatus.ENDED
         assert engine.livekit.published == []
         assert engine.livekit.joined is None
+
+
+async def test_hanging_up_while_the_engine_still_makes_the_call() -> None:
+    async with phone() as (engine, _, client):
+        session = client.call_session(AUDIO)
+        asked, made = asyncio.Event(), asyncio.Event()
+
+        async def slow(_: Asked) -> Said:
+            asked.set()
+            await made.wait()
+            return told(engine, "ana")
+
+        engine.rules["POST /calls"] = slow
+        starting = asyncio.ensure_future(session.start(callee_identity="bo"))
+        await asked.wait()
+        ending = asyncio.ensure_future(session.end())
+        made.set()
+        async with asyncio.timeout(5):
+            await asyncio.gather(starting, ending)
+        assert session.status.value is UTDCallStatus.ENDED
+        assert engine.livekit.joined is None
+        assert len(engine.asked(f"POST /calls/{CALL}/end")) == 1
 
 
 async def test_hanging_up_without_the_engine_leaves_all_the_same() -> None:
@@ -546,16 +568,18 @@ async def test_an_answer_elsewhere_that_the_engine_tells_first() -> None:
 
 
 async def test_a_call_that_is_over_already_does_not_ring() -> None:
-    async with phone("bo") as (_, inbox, client):
-        async with aclosing(client.incoming_calls(auto_ring=False)) as calls:
-            waiting = asyncio.create_task(first(calls))
-            await inbox.connected()
-            inbox.socket, socket = None, inbox.socket
-            for event in (incoming("ca_1"), over(call_id="ca_1"), incoming("ca_2")):
-                await inbox.add(event)
-            assert socket is not None
-            await socket.close(code=1012)
-            assert (await waiting).id == "ca_2"
+    async with (
+        phone("bo") as (_, inbox, client),
+        aclosing(client.incoming_calls(auto_ring=False)) as calls,
+    ):
+        waiting = asyncio.create_task(first(calls))
+        await inbox.connected()
+        inbox.socket, socket = None, inbox.socket
+        for event in (incoming("ca_1"), over(call_id="ca_1"), incoming("ca_2")):
+            await inbox.add(event)
+        assert socket is not None
+        await socket.close(code=1012)
+        assert (await waiting).id == "ca_2"
 
 
 async def test_nothing_rings_for_ever_without_the_engine() -> None:

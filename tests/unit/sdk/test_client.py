@@ -5,9 +5,17 @@ from support.scripted_engine import scripted
 from support.scripted_http import answer, refusal
 
 from utd_protocol.policy import PolicyPatch
+from utd_protocol.types import RoomType
 from utd_stream._client import UTDStreamClient
 from utd_stream._connection import UTDConnectionState
-from utd_stream._errors import AuthRejected, Banned, ClosedByUs, NotFound, Unreachable
+from utd_stream._errors import (
+    AuthRejected,
+    Banned,
+    ClosedByUs,
+    NotAuthenticated,
+    NotFound,
+    Unreachable,
+)
 from utd_stream._models import UTDStreamType
 
 
@@ -222,3 +230,34 @@ def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     client = UTDStreamClient(app_id="app", app_key="pk")
 
     assert client._http._base == "https://engine.example"
+
+
+async def test_a_live_stream_is_joined_as_the_reference_says() -> None:
+    async with scripted(kind=RoomType.LIVE_STREAM, name="show") as (engine, client):
+        room = await client.join_live_stream(
+            identity="ana", room_name="show", as_host=True, name="Ana", device_id="phone"
+        )
+
+        assert (room.type, room.room_name) == (UTDStreamType.LIVE_STREAM, "show")
+        [asked] = engine.asked("POST /token")
+        assert isinstance(asked.body, dict)
+        assert {key: value for key, value in asked.body.items() if value} == {
+            "type": "live_stream",
+            "room_name": "show",
+            "identity": "ana",
+            "role": "host",
+            "name": "Ana",
+            "device_id": "phone",
+        }
+
+
+async def test_a_join_signs_in_too() -> None:
+    async with scripted() as (engine, client):
+        with pytest.raises(NotAuthenticated):
+            await client.calls()
+        await client.join_audio_room(identity="bo", room_name="lobby")
+        engine.rules["GET /calls"] = lambda _: answer({"items": [], "next_cursor": None})
+
+        assert (await client.calls()).items == ()
+        [asked] = engine.asked("GET /calls")
+        assert asked.headers["Authorization"] == "Bearer user-bo-1"

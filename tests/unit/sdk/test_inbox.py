@@ -98,16 +98,15 @@ async def test_it_comes_back_with_its_cursor(code: int) -> None:
 
 
 async def test_a_gap_on_the_wire_is_read_again() -> None:
-    async with with_inbox() as (_, inbox, client):
-        async with aclosing(client.inbox(after=0)) as events:
-            first = asyncio.create_task(take(events, 3))
-            await inbox.connected()
-            socket, inbox.socket = inbox.socket, None
-            await inbox.add(incoming())
-            await inbox.add(incoming())
-            inbox.socket = socket
-            await inbox.add(over())
-            assert await first == [1, 2, 3]
+    async with with_inbox() as (_, inbox, client), aclosing(client.inbox(after=0)) as events:
+        first = asyncio.create_task(take(events, 3))
+        await inbox.connected()
+        socket, inbox.socket = inbox.socket, None
+        await inbox.add(incoming())
+        await inbox.add(incoming())
+        inbox.socket = socket
+        await inbox.add(over())
+        assert await first == [1, 2, 3]
 
 
 async def test_a_refused_token_is_renewed_once() -> None:
@@ -155,16 +154,15 @@ async def test_a_cursor_that_is_too_old_is_told() -> None:
 
 
 async def test_a_socket_whose_cursor_is_too_old_begins_anew() -> None:
-    async with with_inbox() as (_, inbox, client):
-        async with aclosing(client.inbox()) as events:
-            first = asyncio.create_task(take(events, 1))
-            await inbox.connected()
-            inbox.refuses = [4410]
-            await inbox.close()
-            await inbox.connected()
-            assert inbox.firsts[-1]["after"] is None
-            await inbox.add(incoming())
-            assert await first == [1]
+    async with with_inbox() as (_, inbox, client), aclosing(client.inbox()) as events:
+        first = asyncio.create_task(take(events, 1))
+        await inbox.connected()
+        inbox.refuses = [4410]
+        await inbox.close()
+        await inbox.connected()
+        assert inbox.firsts[-1]["after"] is None
+        await inbox.add(incoming())
+        assert await first == [1]
 
 
 async def test_without_a_socket_it_is_polled() -> None:
@@ -209,12 +207,11 @@ async def test_nothing_runs_while_nobody_reads() -> None:
 
 
 async def test_an_event_of_a_newer_engine_keeps_its_place() -> None:
-    async with with_inbox() as (_, inbox, client):
-        async with aclosing(client.inbox(after=0)) as events:
-            first = asyncio.create_task(take(events, 2))
-            await inbox.connected()
-            assert inbox.socket is not None
-            await inbox.socket.send_str('{"seq":1,"type":"gift.received","gold":5}')
-            inbox.log.append(None)
-            await inbox.add(answered("tablet"))
-            assert await first == [1, 2]
+    async with with_inbox() as (_, inbox, client), aclosing(client.inbox(after=0)) as events:
+        first = asyncio.create_task(take(events, 2))
+        await inbox.connected()
+        assert inbox.socket is not None
+        await inbox.socket.send_str('{"seq":1,"type":"gift.received","gold":5}')
+        inbox.log.append(None)
+        await inbox.add(answered("tablet"))
+        assert await first == [1, 2]

@@ -309,12 +309,12 @@ async def serving(config: Config, world: Adapters | None = None) -> AsyncGenerat
         StoreUnavailable: the database cannot be opened.
     """
     with contextlib.ExitStack() as sockets:
-        public = sockets.enter_context(_listen("http", config.http.host, config.http.port))
-        admin = sockets.enter_context(_listen("admin", config.admin.host, config.admin.port))
-        async with build(config, world) as engine, _served(engine, public, admin):
-            base_url = config.http.public_url or _url(public)
+        public = sockets.enter_context(listen("http", config.http.host, config.http.port))
+        admin = sockets.enter_context(listen("admin", config.admin.host, config.admin.port))
+        async with build(config, world) as engine, served(engine, public, admin):
+            base_url = config.http.public_url or url_of(public)
             engine.services.admission.ws_url = f"ws{base_url.removeprefix('http')}{INBOX_PATH}"
-            yield Serving(engine, base_url, _url(admin))
+            yield Serving(engine, base_url, url_of(admin))
 
 
 async def serve(config: Config) -> None:
@@ -343,9 +343,10 @@ async def serve(config: Config) -> None:
 
 
 @asynccontextmanager
-async def _served(
+async def served(
     engine: Engine, public: socket.socket, admin: socket.socket
 ) -> AsyncGenerator[None]:
+    """The two ports of a built engine on these sockets, until the block ends."""
     servers = [_Server(_uvicorn(engine.public)), _Server(_uvicorn(engine.admin))]
     running = [
         asyncio.create_task(server.serve(sockets=[listener]), name="http")
@@ -404,7 +405,8 @@ def _uvicorn(app: ASGIApp) -> uvicorn.Config:
     )
 
 
-def _listen(section: str, host: str, port: int) -> socket.socket:
+def listen(section: str, host: str, port: int) -> socket.socket:
+    """A socket bound to an address. `ConfigError` names the section when it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -419,6 +421,7 @@ def _listen(section: str, host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
+    """The base URL of what is served there."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -92,7 +92,7 @@ _TYPE_DEFAULTS: Final[dict[RoomType, PolicyPatch]] = {
     RoomType.LIVE_STREAM: PolicyPatch(host_gone=HostGone.TRANSFER_OR_END),
     RoomType.AGENT: PolicyPatch(
         host_gone=HostGone.END,
-        host_grace_s=20,
+        host_grace_s=30,
         empty_before_first_join_s=60,
         empty_after_last_leave_s=20,
     ),

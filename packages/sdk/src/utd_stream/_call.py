@@ -185,9 +185,13 @@ class UTDCallSession(VideoSession):
             Unreachable: this side is out, but the engine could not be told; it finds out within
                 the policy's `call_grace`.
         """
+        if self._ended is not None:
+            async with self._entering:  # one that is being started may have no id yet
+                pass
         call_id = self._call_id.value
         if call_id is None or self._ended is not None:
             return
+        self._ended_by_us = True
         self.room.want_nothing()
         try:
             self._tell(call_id, (await self._who().calls.say(call_id, "end")).status)
@@ -195,7 +199,7 @@ class UTDCallSession(VideoSession):
             _log.debug("nothing to hang up: %s", error)
         finally:
             self._keeper.leaving = True
-            self._end(ClosedByUs("this side hung up: start() or accept() another call"))
+            self._end(_hung_up())
             if self._stay is not None:
                 await asyncio.shield(self._stay)
 
@@ -341,7 +345,10 @@ class UTDCallSession(VideoSession):
         return super()._room_end(view) if call is None else _over(call.status, call.reason)
 
     def _end(self, reason: Closed) -> None:
-        if isinstance(reason, RoomEnded) and not isinstance(reason, CallOver):
+        """Every end of a call is one that was meant; who hung up sees that, whoever tells first."""
+        if isinstance(reason, RoomEnded) and self._ended_by_us:
+            reason = _hung_up()
+        elif isinstance(reason, RoomEnded) and not isinstance(reason, CallOver):
             reason = CallOver(reason.message, code=reason.code, request_id=reason.request_id)
         super()._end(reason)
 
@@ -361,6 +368,10 @@ class UTDCallSession(VideoSession):
 
 def _living(view: RoomView) -> CallView | None:
     return None if view.call is None or view.call.is_over else view.call
+
+
+def _hung_up() -> ClosedByUs:
+    return ClosedByUs("this side hung up: start() or accept() another call")
 
 
 def _over(status: object, reason: str | None) -> CallOver:

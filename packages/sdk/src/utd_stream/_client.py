@@ -278,8 +278,8 @@ class UTDStreamClient(PersonalClient):
         waits for LiveKit connections that were given up while they were being made, which end
         after 60 s at the latest.
         """
-        if self._user is not None:
-            await self._user.inbox.aclose()
+        if self._bell is not None:
+            await self._bell.user.inbox.aclose()
         await self._http.aclose()
         await self._abandoned.wait(ABANDONED_FOR)
 
@@ -314,8 +314,7 @@ class UTDStreamClient(PersonalClient):
 
     async def _sign_in_by(self, request: TokenRequest, answer: UTDTokenResponse) -> None:
         """A join says who the user is, unless that is known already."""
-        user = self._user
-        if user is None or user.identity != request.identity:
+        if self._bell is None or self._bell.user.identity != request.identity:
             device_id = request.device_id or self._device_id
             await self._sign_in(request.identity, device_id, answer.user_token, answer.ws_url)
 

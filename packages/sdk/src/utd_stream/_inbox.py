@@ -122,7 +122,8 @@ class Inbox:
         before = self.standing.value
         now = await self.standing.wait_for(lambda now: now != Standing())
         if now.over is not None:
-            return _raised(now.over)
+            _raise_unless_ours(now.over)
+            return None
         return now.begun if before.head is None else before.head
 
     async def head(self) -> int:
@@ -158,7 +159,7 @@ class Inbox:
             lambda now: now.over is not None or (now.head is not None and now.head > cursor)
         )
         if now.head is None or now.head <= cursor:
-            _raised(now.over)
+            _raise_unless_ours(now.over)
             return False
         return True
 
@@ -302,7 +303,7 @@ class _Word(Struct, frozen=True):
     after: int = 0
 
 
-def _raised(over: UTDStreamException | None) -> None:
+def _raise_unless_ours(over: UTDStreamException | None) -> None:
     """Raise why it is over, unless we closed it."""
     if over is not None and not (isinstance(over, Closed) and over.is_normal):
         raise fresh(over)

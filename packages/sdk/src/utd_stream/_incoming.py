@@ -169,7 +169,7 @@ class Doorbell:
 
     def __init__(self, user: User, sessions: Sessions) -> None:
         """Listen to nothing yet."""
-        self._user = user
+        self.user = user
         self._sessions = sessions
         self._calls: dict[str, IncomingCall] = {}
         self._settled: deque[str] = deque(maxlen=_SETTLED)
@@ -183,9 +183,9 @@ class Doorbell:
         found = self._found.reader()
         self._listeners += 1
         try:
-            with self._user.inbox.following():
+            with self.user.inbox.following():
                 ringing = tuple(self._calls.values())
-                if await self._user.inbox.begin() is None:
+                if await self.user.inbox.begin() is None:
                     return
                 await self._find_ringing()
                 for call in ringing:
@@ -209,8 +209,8 @@ class Doorbell:
 
     async def _find_ringing(self) -> None:
         """What began before this device listened."""
-        for call in (await self._user.calls.history(None, _LATEST)).items:
-            mine = call.callee_identity == self._user.identity
+        for call in (await self.user.calls.history(None, _LATEST)).items:
+            mine = call.callee_identity == self.user.identity
             if mine and call.status in _WAITING and call.call_id not in self._settled:
                 self._add(_offer_of(call))
 
@@ -219,7 +219,7 @@ class Doorbell:
             case ib.CallIncoming() if self._listeners:
                 self._add(_offered(event))
             case ib.CallAnswered(device=device):
-                here = device == self._user.device_id
+                here = device == self.user.device_id
                 self._stop(event.call_id, None if here else CallReason.ANSWERED_ELSEWHERE)
             case ib.CallRejected():
                 self._stop(event.call_id, CallReason.REJECTED_ELSEWHERE)
@@ -231,10 +231,10 @@ class Doorbell:
     def _add(self, offer: _Offer | None) -> None:
         if offer is None or offer.id in self._calls:
             return
-        call = IncomingCall(offer, self._user.calls, self._sessions)
+        call = IncomingCall(offer, self.user.calls, self._sessions)
         self._calls[offer.id] = call
         until = ExitStack()
-        until.enter_context(self._user.inbox.following())
+        until.enter_context(self.user.inbox.following())
         seconds = (offer.rings_until - offer.at).total_seconds() + _LATE
         late = asyncio.get_running_loop().call_later(
             seconds, self._stop, offer.id, CallReason.NO_ANSWER

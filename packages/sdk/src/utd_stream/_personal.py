@@ -44,7 +44,6 @@ class PersonalClient:
         self._jitter = jitter
         self._device_id = uuid.uuid4().hex
         self._identity: str | None = None
-        self._user: User | None = None
         self._bell: Doorbell | None = None
         self._sessions: set[UTDSession] = set()
 
@@ -157,9 +156,7 @@ class PersonalClient:
             Replaced: this device of this user has connected anew elsewhere.
             Banned: this user may not use the app any more.
         """
-        self._require_user()
-        assert self._bell is not None  # noqa: S101 it comes with the user
-        return self._bell.incoming(auto_ring=auto_ring)
+        return self._require_bell().incoming(auto_ring=auto_ring)
 
     # The inbox.
 
@@ -194,27 +191,30 @@ class PersonalClient:
     async def _sign_in(self, identity: str, device_id: str, token: str, ws_url: str | None) -> None:
         """This user from now on; whoever follows the inbox of another one comes to the end."""
         self._identity = identity
-        known = self._user
+        known = self._bell.user if self._bell is not None else None
         if known is not None and (known.identity, known.device_id) == (identity, device_id):
             known.bearer.replace(token)
             return
         bearer = Bearer(self._http, token)
-        self._user = User(
+        user = User(
             identity=identity,
             device_id=device_id,
             bearer=bearer,
             calls=Calls(bearer),
             inbox=Inbox(self._http, bearer, ws_url, self._jitter),
         )
-        self._bell = Doorbell(self._user, self.call_session)
+        self._bell = Doorbell(user, self.call_session)
         if known is not None:
             await known.inbox.aclose()
 
-    def _require_user(self) -> User:
+    def _require_bell(self) -> Doorbell:
         self._check_open()
-        if self._user is None:
+        if self._bell is None:
             raise NotAuthenticated("nobody is signed in: await client.authenticate(identity=…)")
-        return self._user
+        return self._bell
+
+    def _require_user(self) -> User:
+        return self._require_bell().user
 
     def _door(
         self,

@@ -140,8 +140,11 @@ class Agents:
         try:
             order = AgentAsked(agent_name=ask.agent_name, dispatch_id=dispatch_id)
             await self._rooms.act(key, order)
-        except Refused:
+        except (Refused, StoreUnavailable) as unsaved:
+            # What the state does not know of would stay beside the next one.
             await asyncio.shield(self._media.withdraw_agent(room, dispatch_id))
+            if isinstance(unsaved, StoreUnavailable):
+                raise
 
     async def _room(
         self, tenant: Tenant, person: Person, wish: AgentTokenRequest, name: str

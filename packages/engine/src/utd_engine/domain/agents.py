@@ -111,7 +111,8 @@ def _lost(turn: Turn, agent_name: str, reason: str) -> list[Fact]:
     attempts = 0 if stayed else agent.attempts
     note = AgentNoted(agent_name=agent_name)
     if attempts >= turn.view.policy.agent_attempts:
-        text = f"{agent_name!r} {reason}, after {attempts} dispatches"
+        tries = "1 dispatch" if attempts == 1 else f"{attempts} dispatches"
+        text = f"{agent_name!r} {reason}, after {tries}"
         return [ev.AgentFailed(at=turn.now, agent_name=agent_name, reason=text), note]
     left = ev.AgentLeft(at=turn.now, agent_name=agent_name, reason=reason, attempts=attempts)
     return [left, note]

@@ -17,6 +17,7 @@ from utd_engine.app.ports import Clock, Incarnation, Join, MediaUnavailable, Web
 from utd_engine.domain.permissions import Permission
 from utd_engine.media.memory_rooms import (
     Dispatch,
+    Grants,
     JoinRefused,
     MemoryParticipant,
     MemoryRoom,
@@ -132,8 +133,10 @@ class MemoryGateway:
     async def join(self, token: str) -> MemoryParticipant:
         """Come in with a token, as a client does. Raises `JoinRefused`."""
         await asyncio.sleep(0)
-        now = self._clock.now()
-        grants = read_join_token(token, self._api_key, now)
+        return self.admit(read_join_token(token, self._api_key, self._clock.now()))
+
+    def admit(self, grants: Grants) -> MemoryParticipant:
+        """Let somebody in, in place of an older connection of theirs. Raises `JoinRefused`."""
         room = self.rooms.get(grants.room)
         if self.faults.unavailable or room is None:
             raise JoinRefused(404, f"requested room does not exist: {grants.room}")
@@ -148,7 +151,7 @@ class MemoryGateway:
             attributes=grants.attributes,
             agent=grants.agent,
             permission=grants.permission,
-            joined_at=now,
+            joined_at=self._clock.now(),
             metadata_seen=[room.metadata],
         )
         room.members[member.identity] = member

@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import itertools
 import random
+import time
 from collections.abc import Awaitable, Sized
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -15,6 +16,8 @@ QUIET_ROUNDS: Final = 30
 """Where a loop does not say whether anything is ready: so many turns let short chains run out."""
 MOST_ROUNDS: Final = 100_000
 """Who is still busy after so many turns will never be quiet."""
+TIMER_EARLY_S: Final = 0.001
+"""How much before its moment the timer of an event loop may come."""
 _FILLING: Final = "0" * 16
 """The number comes first, as parts of an id that are shown must differ; this makes it as long."""
 
@@ -24,13 +27,13 @@ class FakeClock:
 
     def __init__(self, start: datetime = START) -> None:
         self._start = start
-        self._elapsed = 0.0
+        self._elapsed: float = 0.0
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
         """The present of this clock."""
-        return self._start + timedelta(milliseconds=round(self._elapsed * 1000))
+        return self._start + timedelta(milliseconds=round(self.monotonic() * 1000))
 
     def monotonic(self) -> float:
         """Seconds that `advance` has moved it."""
@@ -87,9 +90,53 @@ class FakeClock:
 
     def _alarm(self, seconds: float) -> "asyncio.Future[None]":
         alarm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (self._elapsed + max(seconds, 0.0), next(self._order), alarm)
+        entry = (self.monotonic() + max(seconds, 0.0), next(self._order), alarm)
         heapq.heappush(self._sleepers, entry)
         return alarm
+
+
+class RunningClock(FakeClock):
+    """Implements `Clock`: goes with real time, and jumps ahead when `advance` says so.
+
+    For an engine whose clients wait in real time, as those on sockets do: what it paces and
+    retries goes on by itself, and nobody waits for what takes long.
+    """
+
+    def __init__(self, start: datetime | None = None) -> None:
+        super().__init__(start or datetime.now(UTC))
+        self._began = time.monotonic()
+
+    def monotonic(self) -> float:
+        """Seconds since it was made, with those that `advance` has skipped."""
+        return time.monotonic() - self._began + self._elapsed
+
+    async def advance(self, seconds: float) -> None:
+        """Jump, waking every sleeper at its own moment, and let everything settle."""
+        until = self.monotonic() + seconds
+        await self.settle()
+        while self._sleepers and self._sleepers[0][0] <= until:
+            self._jump_to(self._sleepers[0][0])
+            self._ring()
+            await self.settle()
+        self._jump_to(until)
+        await self.settle()
+
+    def _jump_to(self, at: float) -> None:
+        self._elapsed += max(0.0, at - self.monotonic())
+
+    def _alarm(self, seconds: float) -> "asyncio.Future[None]":
+        alarm = super()._alarm(seconds)
+        timer = asyncio.get_running_loop().call_later(max(seconds, 0.0), self._ring)
+        alarm.add_done_callback(lambda _: timer.cancel())
+        return alarm
+
+    def _ring(self) -> None:
+        """Wake everybody whose time has come; a timer may be a moment early."""
+        until = self.monotonic() + TIMER_EARLY_S
+        while self._sleepers and self._sleepers[0][0] <= until:
+            _, _, alarm = heapq.heappop(self._sleepers)
+            if not alarm.done():
+                alarm.set_result(None)
 
 
 class FakeIds:
