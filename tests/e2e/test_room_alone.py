@@ -255,7 +255,8 @@ async def test_a_silent_port_is_noticed_in_time() -> None:
     mute = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
     url = f"ws://127.0.0.1:{mute.sockets[0].getsockname()[1]}"
     abandoned = Abandoned()
-    async with UTDRoom(timeout=0.3, abandoned=abandoned) as room:
+    async with UTDRoom(timeout=0.3) as room:
+        room._leave_abandoned_to(abandoned)
         with pytest.raises(Unreachable, match=r"nobody answered .* 0\.3 s"):
             await room.connect(url, "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2lnbmF0dXJl")
     assert len(abandoned) == 1

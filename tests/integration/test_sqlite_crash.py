@@ -13,12 +13,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
-from sqlite_crash_writer import WORKERS
+from support.sqlite_crash_writer import WORKERS
 
 from utd_engine.app.ports import Key
 from utd_engine.store.sqlite import SqliteStore
 
-WRITER = Path(__file__).with_name("sqlite_crash_writer.py")
+WRITER = Path(__file__).parents[1] / "support/sqlite_crash_writer.py"
 ROUNDS = int(os.environ.get("UTD_CRASH_ROUNDS", "20"))
 SEED = int(os.environ.get("UTD_CRASH_SEED", "0")) or random.SystemRandom().getrandbits(32)
 EVERYTHING = 10**9

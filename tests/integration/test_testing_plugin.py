@@ -6,6 +6,7 @@ import sys
 from contextlib import aclosing
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.sound import listen, pitch
 
@@ -21,6 +22,7 @@ from utd_stream import (
     UTDCallStatus,
     UTDConnectionState,
     UTDStreamType,
+    UTDTokenResponse,
 )
 
 
@@ -109,6 +111,22 @@ async def test_a_call_that_nobody_answers_is_missed(user: MakeUser, clock: Runni
         async with asyncio.timeout(5):
             await rings.rings.wait_for(wanted=False)
             await call.status.wait_for(UTDCallStatus.MISSED)
+
+
+async def test_answers_carry_what_the_reference_names(user: MakeUser, engine: ServedEngine) -> None:
+    body = {"type": "audio_room", "room_name": "hall", "identity": "ana", "role": "host"}
+    raw = await engine.engine.call("POST", "/api/v1/token", body, app_key=True)
+    answer = msgspec.json.decode(raw.body, type=UTDTokenResponse)
+    assert (answer.room_name, answer.url) == ("hall", engine.engine.sfu.url)
+    assert (answer.token.count("."), answer.user_token.count(".")) == (2, 2)
+    assert answer.ws_url == f"{engine.base_url.replace('http', 'ws')}/api/v1/ws"
+
+    ana = await user("ana")
+    call = await ana.call_session(UTDStreamType.VIDEO_CALL).start(callee_identity="bo")
+    assert (call.type, call.status) == (UTDStreamType.VIDEO_CALL, UTDCallStatus.INITIATING)
+    assert (call.caller_identity, call.callee_identity) == ("ana", "bo")
+    assert (call.url, (call.token or "").count(".")) == (engine.engine.sfu.url, 2)
+    assert call.room_name
 
 
 async def test_a_restart_of_livekit_is_survived(user: MakeUser, engine: ServedEngine) -> None:

@@ -17,7 +17,7 @@ from utd_cli._server_process import LiveKitServer
 from utd_stream.agents import Agent, LiteralTokenSource, ReceivedMessage, Session, SessionOptions
 
 ROOT = Path(__file__).parents[2]
-WORKER = ROOT / "tests/support/agent_worker.py"
+WORKER = ROOT / "packages/cli/src/utd_cli/worker_program/echo_agent.py"
 
 
 class Worker:

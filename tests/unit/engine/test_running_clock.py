@@ -45,3 +45,11 @@ async def test_what_is_done_in_time_leaves_no_timer() -> None:
     clock = RunningClock()
     assert await clock.within(60, asyncio.sleep(0, "done")) == "done"
     await clock.advance(120)
+
+
+async def test_a_jump_brings_nearer_what_it_does_not_reach() -> None:
+    clock = RunningClock()
+    sleeping = asyncio.create_task(clock.sleep(60))
+    await clock.advance(59.98)
+    async with asyncio.timeout(2):
+        await sleeping

@@ -187,7 +187,8 @@ async def test_the_end_is_final(server: FakeLiveKit, ana: UTDRoom) -> None:
 async def test_a_room_waits_for_attempts_that_it_gave_up_itself(server: FakeLiveKit) -> None:
     theirs = Abandoned()
     ended = asyncio.Event()
-    async with UTDRoom(open_link=server.open_link, abandoned=theirs) as room:
+    async with UTDRoom(open_link=server.open_link) as room:
+        room._leave_abandoned_to(theirs)
         room._abandoned.adopt(ended.wait())
     assert len(theirs) == 1, "the client waits for it, the room does not"
     ended.set()
