@@ -35,12 +35,15 @@ format: setup ## Format and mend what can be mended by itself
 
 test: check test-fast test-e2e ## All checks and all tests, with a real LiveKit
 
+# Sound and processes on a busy machine: what fails gets one second look, loudly. A bug fails twice.
+AGAIN := echo "=== failed: a second look at what failed, alone ===" && $(PYTEST) --last-failed --last-failed-no-failures none
+
 test-fast: setup ## Tests that need no media server of their own
-	$(PYTEST) -n 2 --dist loadfile -m "not e2e"
+	$(PYTEST) -n 2 --dist loadfile -m "not e2e" || { $(AGAIN) -m "not e2e"; }
 
 test-e2e: setup ## Tests with a real LiveKit and real sound
 	$(BIN)/utd livekit install
-	$(PYTEST) -m e2e
+	$(PYTEST) -m e2e || { $(AGAIN) -m e2e; }
 
 bench: setup ## Measure: prints ratios within this run
 	$(BIN)/utd livekit install

@@ -35,6 +35,12 @@ BODIES: dict[str, bytes] = {
     "a number beyond all": b'{"index":1e999}',
 }
 
+ONLY_UNKNOWN = frozenset(
+    {"invalid UTF-8", "half a surrogate", "unknown field", "a number of many digits",
+     "deep in an unknown field", "a number beyond all"}
+)  # fmt: skip
+"""Bodies that say nothing to a row that ignores what it does not know."""
+
 
 def field_of(answer: Answer) -> str:
     assert (answer.status, answer.code) == (400, "invalid_request"), answer.body
@@ -50,7 +56,10 @@ async def test_no_body_of_the_wrong_shape_is_taken(name: str) -> None:
         play = await cast(engine)
         key = engine.key(play.people["ana"])
         before = await engine.store.load(key)
+        ignores = not row.body.__struct_config__.forbid_unknown_fields
         for what, body in BODIES.items():
+            if ignores and what in ONLY_UNKNOWN:
+                continue
             bearer = "secret" if row.who == "secret" else play.people["ana"].user_token
             answer = await engine.call(
                 row.method, case.path, body, bearer=bearer, app_key=row.who == "app_key"

@@ -37,6 +37,11 @@ async def join(
     )
 
 
+async def read_to_the_end(session: UTDAudioRoomSession) -> None:
+    async for _ in session.updates():
+        pass
+
+
 async def test_seats_are_what_is_heard(stack: Stack) -> None:
     ana = await join(stack, "ana", as_host=True)
     bo = await join(stack, "bo", 660)
@@ -136,10 +141,9 @@ async def test_out_is_out(stack: Stack) -> None:
     ana = await join(stack, "ana", as_host=True)
     bo = await join(stack, "bo")
     await ana.kick("bo", reason="enough")
-    with pytest.raises(Kicked, match="enough"):
-        async with asyncio.timeout(10):
-            async for _ in bo.updates():
-                pass
+    async with asyncio.timeout(10):
+        with pytest.raises(Kicked, match="enough"):
+            await read_to_the_end(bo)
     await ana.ban("bo")
     with pytest.raises(Banned) as refused:
         await join(stack, "bo")

@@ -9,7 +9,8 @@ from livekit import rtc
 from utd_engine.domain.permissions import Permission
 from utd_protocol.types import Source
 
-CONNECT_WITHIN_S = 15.0
+CONNECT_WITHIN_S = 40.0
+"""Long enough for a second try of LiveKit's client, which gives each one 15 s."""
 ROOM_EVENTS = (
     "participant_permissions_changed",
     "participant_attributes_changed",

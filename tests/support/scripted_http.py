@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -44,9 +45,14 @@ def answer(body: object, status: int = 200, **headers: str) -> Said:
 
 
 def refusal(
-    code: str, detail: str = "", *, status: int | None = None, retry_after: float | None = None
+    code: str,
+    detail: str = "",
+    *,
+    status: int | None = None,
+    retry_after: float | None = None,
+    **facts: Any,
 ) -> Said:
-    """A refusal with a code of the closed list."""
+    """A refusal with a code of the closed list, and other fields of a `Problem`."""
     problem = Problem(
         title=title_of(code),
         status=status or status_of(code),
@@ -54,6 +60,7 @@ def refusal(
         detail=detail or title_of(code),
         request_id="req_1",
         retry_after=retry_after,
+        **facts,
     )
     return Said(problem.status, msgspec.json.encode(problem), "application/problem+json")
 

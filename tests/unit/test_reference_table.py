@@ -65,6 +65,9 @@ def test_each_member_has_a_proof(row: Row) -> None:
     assert path, f"docs/reference/proofs.toml has no proof for {name_of(row)}"
     assert (ROOT / path).is_file(), f"there is no {path}"
     assert test in collected(ROOT / path), f"there is no {row.proof}"
+    named = row.python.rpartition(".")[2]
+    words = re.findall(r"\w+", (ROOT / path).read_text(encoding="utf-8"))
+    assert named.startswith("__") or named in words, f"{path} never says {named}"
 
 
 def test_no_row_answers_a_member_that_is_not_there() -> None:

@@ -132,18 +132,20 @@ async def test_another_worker_takes_the_place_of_one_that_was_killed(
 ) -> None:
     log = Log(stack)
     client = await stack.client()
-    async with start_worker("twin") as first:
-        async with client.agent_session(agent_name="twin", identity="ann") as session:
-            agent = await ready(session)
-            before = agent.identity
-            await says(session, "one")
-            async with start_worker("twin"):
-                first.kill()
-                await log.until(AgentStatus.JOINED, attempts=2, within=60)
-                async with asyncio.timeout(15):
-                    async for _ in session.changes():
-                        if agent.is_connected and agent.identity != before:
-                            break
-                await says(session, "two")
+    async with (
+        start_worker("twin") as first,
+        client.agent_session(agent_name="twin", identity="ann") as session,
+    ):
+        agent = await ready(session)
+        before = agent.identity
+        await says(session, "one")
+        async with start_worker("twin"):
+            first.kill()
+            await log.until(AgentStatus.JOINED, attempts=2, within=60)
+            async with asyncio.timeout(15):
+                async for _ in session.changes():
+                    if agent.is_connected and agent.identity != before:
+                        break
+            await says(session, "two")
     assert log.told == ["agent.dispatched", "agent.joined", "agent.left",
                         "agent.dispatched", "agent.joined"]  # fmt: skip

@@ -389,9 +389,7 @@ async def test_an_engine_that_starts_anew_neither_forgets_nor_doubles(world: Age
     engine = world.engine
     _, room = await world.started()
     await world.comes(room)
-    again = EngineUnderTest.start(
-        store=engine.store, clock=engine.clock, sfu=engine.sfu
-    )
+    again = EngineUnderTest.start(store=engine.store, clock=engine.clock, sfu=engine.sfu)
     async with again as second:
         await second.clock.advance(12)
         assert engine.sfu.calls["dispatch_agent"] == 1

@@ -75,9 +75,7 @@ def test_an_agent_is_asked_for_and_comes() -> None:
         ),
     ],
 )
-def test_who_is_gone_has_neither_name_nor_time_there(
-    event: ev.RoomEvent, after: AgentView
-) -> None:
+def test_who_is_gone_has_neither_name_nor_time_there(event: ev.RoomEvent, after: AgentView) -> None:
     room = apply(view("echo"), ev.AgentDispatched(seq=2, at=AT, agent_name="echo", attempt=1))
     room = apply(room, ev.AgentJoined(seq=3, at=AT, agent_name="echo", identity=Identity("AJ")))
     assert apply(room, event).agent("echo") == after

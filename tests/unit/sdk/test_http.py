@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 from support.scripted_http import Asked, Said, ScriptedHTTP, answer, refusal, serving
@@ -22,6 +23,7 @@ from utd_stream._errors import (
     Unavailable,
     Unreachable,
     VersionMismatch,
+    from_problem,
 )
 from utd_stream._http import EngineHTTP, decode, read, segment, write
 
@@ -187,6 +189,48 @@ async def test_nobody_there_is_unreachable_and_says_where() -> None:
     assert "127.0.0.1" in caught.value.message
     assert "pk_secret" not in caught.value.message
     assert caught.value.retryable
+
+
+async def test_a_refusal_carries_the_facts_of_the_engine() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbmEifQ.c2lnbmF0dXJl"
+    said = refusal(
+        "already_handled",
+        "Another moderator was first.",
+        rule="R31",
+        hint=f"Read the requests again, not by {token} now.",
+        context={"handled_by": "cem", "attempts": 2, "seen": token},
+    )
+    async with engine_of(said) as (http, _):
+        with pytest.raises(Conflict) as caught:
+            await http.send(write("POST", "/x"))
+
+    error = caught.value
+    assert (error.rule, error.hint) == ("R31", "Read the requests again, not by <token> now.")
+    assert error.context == {"handled_by": "cem", "attempts": 2, "seen": "<token>"}
+
+
+@pytest.mark.parametrize(
+    ("context", "until", "reason"),
+    [
+        (
+            {"until": "2026-03-01T14:00:00+02:00", "reason": "noise"},
+            datetime(2026, 3, 1, 12, tzinfo=UTC),
+            "noise",
+        ),
+        ({"until": None, "reason": ""}, None, None),
+        ({"until": "Friday", "reason": 5}, None, None),
+        ({"until": "2026-03-01T14:00:00"}, None, None),
+        ("?", None, None),
+    ],
+)
+def test_a_ban_says_until_when_and_why(
+    context: object, until: datetime | None, reason: str | None
+) -> None:
+    error = from_problem(403, {"code": "banned", "context": context})
+
+    assert isinstance(error, Banned)
+    assert (error.until, error.reason) == (until, reason)
+    assert from_problem(409, {"code": "seat_taken"}).context == {}
 
 
 async def test_one_connection_serves_many_calls() -> None:

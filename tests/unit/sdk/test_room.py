@@ -184,6 +184,20 @@ async def test_the_end_is_final(server: FakeLiveKit, ana: UTDRoom) -> None:
     assert server.rooms["r"].members == {}
 
 
+async def test_a_cancelled_close_goes_on(server: FakeLiveKit, ana: UTDRoom) -> None:
+    await join(server, ana, "ana")
+    events = ana.events
+    closing = asyncio.create_task(ana.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await soon(ana.aclose())
+    assert server.rooms["r"].members == {}
+    assert isinstance(await soon(anext(events)), ev.Disconnected)
+    assert await soon(anext(events, None)) is None
+
+
 async def test_a_room_waits_for_attempts_that_it_gave_up_itself(server: FakeLiveKit) -> None:
     theirs = Abandoned()
     ended = asyncio.Event()

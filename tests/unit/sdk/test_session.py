@@ -1,6 +1,7 @@
 import asyncio
 import os
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -339,6 +340,7 @@ async def test_a_kick_ends_the_session_with_its_reason() -> None:
         ended = await over(room)
         assert isinstance(ended, Kicked)
         assert "noise" in ended.message
+        assert (ended.code, ended.reason, ended.until) == ("kicked", "noise", None)
         got, error = await updates
         assert [type(each) for each in got] == [ev.MemberKicked]
         assert isinstance(error, Kicked)
@@ -349,13 +351,17 @@ async def test_the_reason_of_a_kick_is_asked_for_once() -> None:
     async with scripted() as (engine, client):
         room = await joined(client)
         before = len(engine.server.asked) if engine.server else 0
-        engine.rules["GET /events"] = lambda _: refusal("banned", "Banned until Friday.")
+        facts: dict[str, Any] = {"until": "2026-03-06T12:00:00+00:00", "reason": "noise"}
+        said = refusal("banned", "Banned until Friday.", rule="R6", context=facts)
+        engine.rules["GET /events"] = lambda _: said
         engine.livekit.drop(DisconnectReason.PARTICIPANT_REMOVED)
 
         ended = await over(room)
         assert isinstance(ended, Kicked)
         assert ended.is_banned
         assert "Friday" in ended.message
+        assert (ended.rule, ended.reason) == ("R6", "noise")
+        assert ended.until == datetime(2026, 3, 6, 12, tzinfo=UTC)
         assert engine.server is not None
         assert len(engine.server.asked) == before + 1
 
@@ -391,6 +397,7 @@ async def test_a_ban_is_a_kick_with_its_code() -> None:
         assert isinstance(ended, Kicked)
         assert ended.is_banned
         assert "2026-03-01" in ended.message
+        assert (ended.until, ended.reason) == (NOW, None)
 
 
 async def test_a_kick_of_somebody_else_ends_nothing() -> None:
@@ -525,6 +532,50 @@ async def test_what_one_had_is_shown_as_gone_after_leaving() -> None:
 
         assert room.seats.value[0].identity is None
         assert engine.livekit.published == []
+
+
+async def test_a_room_that_was_closed_by_hand_does_not_hold_up_a_leave() -> None:
+    async with scripted() as (engine, client):
+        room = await joined(client)
+        await room.take_seat(0)
+        closed = asyncio.Event()
+
+        async def leave(asked: Any) -> Said:
+            await closed.wait()
+            return engine._leave(asked)
+
+        engine.rules["POST /leave"] = leave
+        updates = room.updates()
+        leaving = await begin(room.leave())
+        await room.room.aclose()
+        closed.set()
+        async with asyncio.timeout(5):
+            await leaving
+            assert [type(each) async for each in updates] == [ev.SeatLeft]
+
+        assert room.seats.value[0].identity is None
+        assert room.connection.value == DISCONNECTED
+        assert isinstance(room.ended, ClosedByUs)
+
+
+async def test_a_room_that_is_closed_by_hand_is_not_come_back_to() -> None:
+    async with scripted(reconnect_for=60) as (engine, client):
+        room = await joined(client)
+        asked, closed = asyncio.Event(), asyncio.Event()
+
+        async def rejoin(again: Any) -> Said:
+            asked.set()
+            await closed.wait()
+            return engine._rejoin(again)
+
+        engine.rules["POST /rejoin"] = rejoin
+        engine.livekit.drop(DisconnectReason.SIGNAL_CLOSE)
+        async with asyncio.timeout(5):
+            await asked.wait()
+        await room.room.aclose()
+        closed.set()
+
+        assert isinstance(await over(room), ClosedByUs)
 
 
 async def test_a_session_can_be_used_again() -> None:

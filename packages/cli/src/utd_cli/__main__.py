@@ -8,6 +8,7 @@ import click
 COMMANDS: Final = {
     "dev": ("utd_cli.dev", "Run the whole stack on this machine, for development."),
     "demo": ("utd_cli.demo", "Three people talk in a room; what is heard is measured."),
+    "agent": ("utd_cli.agent", "Talk with an AI agent."),
     "rooms": ("utd_cli.rooms", "Look at open rooms."),
     "events": ("utd_cli.events", "Read the log of everything that happened."),
     "apps": ("utd_cli.apps", "Make apps and their keys."),

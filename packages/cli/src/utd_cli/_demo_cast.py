@@ -43,7 +43,12 @@ class Client:
     @classmethod
     @asynccontextmanager
     async def start(
-        cls, name: str, log: Path, on_news: Callable[[str, News], None]
+        cls,
+        name: str,
+        log: Path,
+        on_news: Callable[[str, News], None],
+        *,
+        module: str = "utd_cli._demo_client",
     ) -> AsyncGenerator[Self]:
         """A client until the block ends.
 
@@ -51,10 +56,11 @@ class Client:
             name: who it plays.
             log: where its stderr goes.
             on_news: called with the name and what the client reports by itself.
+            module: the program of the process.
         """
         with log.open("wb") as errors:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "utd_cli._demo_client",
+                sys.executable, "-m", module,
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors,
                 start_new_session=True,  # Ctrl-C is for the director, who lets everybody leave
             )  # fmt: skip
@@ -73,6 +79,12 @@ class Client:
     async def ask(self, order: Order, kind: type[T]) -> T:
         """Give an order that has an answer. Raises `ClientFailed`."""
         return msgspec.json.decode(await self._give(order), type=kind)
+
+    async def kill(self) -> None:
+        """End the process with SIGKILL: it can say goodbye to nobody."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
 
     async def _give(self, order: Order) -> bytes:
         pipe = self._process.stdin

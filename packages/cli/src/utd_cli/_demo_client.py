@@ -4,17 +4,16 @@ It knows the SDK and nothing of the engine. It ends with its stdin.
 """
 
 import asyncio
-import sys
 import time
 from contextlib import AsyncExitStack
 from typing import Final
 
-import msgspec
 from msgspec import structs
 
 from utd_cli import _demo_orders as o
 from utd_cli._demo_ear import Ear
 from utd_cli._demo_orders import EVERYBODY
+from utd_cli._demo_process import obey, write
 from utd_cli._demo_sound import dbfs, likeness, strongest_hz
 from utd_cli._demo_voice import Voice
 from utd_cli._demo_wav import read_wav, write_wav
@@ -175,37 +174,18 @@ class Player:
 
     async def _tell_seats(self) -> None:
         async for seats in self._room.seats.changes():
-            _write(o.Seats(tuple(seat.identity for seat in seats)))
+            write(o.Seats(tuple(seat.identity for seat in seats)))
 
     async def _tell_speakers(self) -> None:
         async for speakers in self._room.active_speakers.changes():
-            _write(o.Speakers(tuple(speakers)))
+            write(o.Speakers(tuple(speakers)))
 
     async def _tell_levels(self) -> None:
         while self._room.ended is None:
             await asyncio.sleep(LEVEL_EVERY_S)
             for who, ear in self._ears.items():
                 if who != EVERYBODY:
-                    _write(o.Level(who, ear.level()))
-
-
-async def main() -> None:
-    """Take one order after another until there are no more."""
-    orders = await _open_stdin()
-    async with asyncio.TaskGroup() as tasks, AsyncExitStack() as exits:
-        # Whatever reads a session ends when the client, closed first, ends the session.
-        player = Player(tasks, exits)
-        while line := await orders.readline():
-            _write(await _carried_out(player, line))
-
-
-async def _carried_out(player: Player, line: bytes) -> o.Done | o.Failed:
-    order = msgspec.json.decode(line, type=o.AnyOrder)
-    try:
-        answer = await player.follow(order)
-    except Exception as error:  # noqa: BLE001  # it is told to who gave the order
-        return o.Failed(f"{type(order).__name__}: {type(error).__name__}: {error}")
-    return o.Done(msgspec.Raw(msgspec.json.encode(answer)))
+                    write(o.Level(who, ear.level()))
 
 
 async def _measure(ear: Ear, order: o.Measure) -> o.Measured:
@@ -217,18 +197,5 @@ async def _measure(ear: Ear, order: o.Measure) -> o.Measured:
     return structs.replace(found, likeness=likeness(await read_wav(order.speech), sound))
 
 
-async def _open_stdin() -> asyncio.StreamReader:
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    return reader
-
-
-def _write(line: o.AnyLine) -> None:
-    sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
-    sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(obey(Player, o.AnyOrder))

@@ -4,6 +4,7 @@ On a terminal it is one picture that changes; elsewhere the steps are lines.
 """
 
 import time
+from collections.abc import Mapping
 from typing import Final, Self
 
 from rich.console import Console, Group, RenderableType
@@ -20,11 +21,12 @@ STEPS_SHOWN: Final = 15
 
 
 class Stage:
-    """The picture. `people` are shown in this order, with what each one is."""
+    """The picture. `people` are shown in this order, with what each one is, and their `place`."""
 
-    def __init__(self, console: Console, people: dict[str, str]) -> None:
+    def __init__(self, console: Console, people: Mapping[str, str], place: str = "seat") -> None:
         self._console = console
         self._people = people
+        self._place = place
         self._seats: tuple[str | None, ...] = ()
         self._speakers: tuple[str, ...] = ()
         self._levels: dict[tuple[str, str], float] = {}
@@ -58,7 +60,8 @@ class Stage:
                 self._levels[reporter, who] = dbfs
 
     def _render(self) -> RenderableType:
-        table = Table("", "who", "seat", "speaks", "as the others hear it", box=None, min_width=70)
+        table = Table("", "who", self._place, "speaks", "as the others hear it", box=None)
+        table.min_width = 70
         for name, part in self._people.items():
             table.add_row(
                 Text(part, "dim"),

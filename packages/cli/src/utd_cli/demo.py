@@ -17,7 +17,10 @@ from msgspec import structs
 from rich.console import Console
 
 from utd_cli import _demo_orders as o
+from utd_cli._demo_agent import agent
+from utd_cli._demo_call import call
 from utd_cli._demo_cast import Client, ClientFailed
+from utd_cli._demo_live import live
 from utd_cli._demo_play import ANSWER_HZ, PEOPLE, Cast, play
 from utd_cli._demo_sound import RATE, without_silence
 from utd_cli._demo_stage import Stage
@@ -48,7 +51,7 @@ class Unfit(Exception):
     """A file that was given cannot be used. The message says why."""
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--wav",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -69,16 +72,35 @@ class Unfit(Exception):
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the stack. One that runs there is used; else one is started.",
 )
-def demo(wav: Path | None, out: Path, state: Path, *, keep: bool) -> None:
-    """Let a host and two listeners talk, measure what is heard, and print it as one JSON line."""
+@click.pass_context
+def demo(ctx: click.Context, wav: Path | None, out: Path, state: Path, *, keep: bool) -> None:
+    """Let a host and two listeners talk, measure what is heard, and print it as one JSON line.
+
+    The options are for this one; other demos are commands of their own.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
     if not out.absolute().parent.is_dir():
         raise click.BadParameter(f"{out.parent} is not a folder.", param_hint="--out")
     configure_logs()
     console = Console(stderr=True, highlight=False)
     with resources.as_file(resources.files("utd_cli") / "speech.wav") as ours:
         line = _verdict(Wish(wav or ours, out, state, keep), console)
+    console.print(_others(ctx), style="dim", soft_wrap=True)
     click.echo(msgspec.json.encode(line).decode())
     sys.exit(0 if line["ok"] else 1)
+
+
+demo.add_command(agent)
+demo.add_command(live)
+demo.add_command(call)
+
+
+def _others(ctx: click.Context) -> str:
+    """How to run the other demos, with this program as it was called."""
+    utd = sys.argv[0] if Path(sys.argv[0]).name == "utd" else "utd"
+    names = demo.list_commands(ctx)
+    return "Other demos: " + ", ".join(f"{utd} demo {name}" for name in names)
 
 
 def _verdict(wish: Wish, console: Console) -> Mapping[str, object]:

@@ -10,24 +10,41 @@ from utd_protocol.answers import Page as Page
 from utd_protocol.answers import Present as Present
 from utd_protocol.policy import Policy as Policy
 from utd_protocol.policy import PolicyPatch as PolicyPatch
+from utd_protocol.types import AgentStatus as AgentStatus
 from utd_protocol.types import BanScope as BanScope
 from utd_protocol.types import CallReason as CallReason
+from utd_protocol.types import CallStatus as CallStatus
+from utd_protocol.types import DataPolicy as DataPolicy
+from utd_protocol.types import Direction as Direction
+from utd_protocol.types import HostGone as HostGone
+from utd_protocol.types import Opens as Opens
+from utd_protocol.types import RequestsVisible as RequestsVisible
 from utd_protocol.types import Role as Role
 from utd_protocol.types import RoomState as RoomState
+from utd_protocol.types import RoomType as RoomType
 from utd_protocol.types import SeatMode as SeatMode
 from utd_protocol.types import SeatState as SeatState
 from utd_protocol.types import Source as Source
+from utd_protocol.types import StageInvites as StageInvites
+from utd_protocol.types import StageRole as StageRole
+from utd_protocol.types import Target as Target
+from utd_protocol.views import AgentView as AgentView
+from utd_protocol.views import CallView as CallView
 from utd_protocol.views import Member as Member
 from utd_protocol.views import Request as Request
 from utd_protocol.views import RoomView as RoomView
 from utd_protocol.views import Seat as Seat
+from utd_protocol.views import StageMember as StageMember
 from utd_stream import _events as livekit_events
 from utd_stream._audio_room import UTDAudioRoomSession as UTDAudioRoomSession
+from utd_stream._backoff import Jitter as Jitter
+from utd_stream._broadcast import EventReader as EventReader
 from utd_stream._call import UTDCallSession as UTDCallSession
 from utd_stream._client import UTDStreamClient as UTDStreamClient
 from utd_stream._connection import ConnectionQuality as ConnectionQuality
 from utd_stream._connection import DisconnectReason as DisconnectReason
 from utd_stream._connection import Permissions as Permissions
+from utd_stream._connection import SourceName as SourceName
 from utd_stream._connection import UTDConnectionState as UTDConnectionState
 from utd_stream._devices import Microphone as Microphone
 from utd_stream._devices import Speakers as Speakers
@@ -66,11 +83,18 @@ from utd_stream._exports import show_as_ours as _show_as_ours
 from utd_stream._image import ImageFile as ImageFile
 from utd_stream._inbox import InboxEvent as InboxEvent
 from utd_stream._incoming import IncomingCall as IncomingCall
+from utd_stream._link import BytesHandler as BytesHandler
+from utd_stream._link import IncomingBytes as IncomingBytes
+from utd_stream._link import IncomingText as IncomingText
+from utd_stream._link import OpenLink as OpenLink
+from utd_stream._link import StreamInfo as StreamInfo
+from utd_stream._link import TextHandler as TextHandler
 from utd_stream._live_stream import UTDLiveStreamSession as UTDLiveStreamSession
 from utd_stream._media import AudioFrame as AudioFrame
 from utd_stream._media import AudioInput as AudioInput
 from utd_stream._media import MediaInputs as MediaInputs
 from utd_stream._media import Push as Push
+from utd_stream._media import Samples as Samples
 from utd_stream._media import Tone as Tone
 from utd_stream._models import Invite as Invite
 from utd_stream._models import UTDCall as UTDCall
@@ -79,46 +103,65 @@ from utd_stream._models import UTDStageMember as UTDStageMember
 from utd_stream._models import UTDStreamType as UTDStreamType
 from utd_stream._models import UTDTokenResponse as UTDTokenResponse
 from utd_stream._observable import Observable as Observable
+from utd_stream._participants import ParticipantKind as ParticipantKind
 from utd_stream._participants import RemoteParticipant as RemoteParticipant
 from utd_stream._participants import TrackInfo as TrackInfo
+from utd_stream._participants import TrackKind as TrackKind
 from utd_stream._personal import IdentityToken as IdentityToken
+from utd_stream._publishing import Standing as Standing
+from utd_stream._requests import RequestsSession as RequestsSession
 from utd_stream._room import UTDRoom as UTDRoom
+from utd_stream._room_session import RoomSession as RoomSession
 from utd_stream._session import UTDSession as UTDSession
 from utd_stream._updates import Resynced as Resynced
 from utd_stream._updates import Update as Update
 from utd_stream._updates import Updates as Updates
+from utd_stream._video import Pixels as Pixels
 from utd_stream._video import PushVideo as PushVideo
 from utd_stream._video import TestPattern as TestPattern
 from utd_stream._video import VideoFrame as VideoFrame
 from utd_stream._video import VideoInput as VideoInput
+from utd_stream._video_session import VideoSession as VideoSession
 from utd_stream._wav import WavFile as WavFile
 
 __all__ = [
+    "AgentStatus",
+    "AgentView",
     "AudioFrame",
     "AudioInput",
     "AuthRejected",
     "BanRecord",
     "BanScope",
     "Banned",
+    "BytesHandler",
     "CallOver",
     "CallReason",
+    "CallStatus",
+    "CallView",
     "Closed",
     "ClosedByUs",
     "Conflict",
     "ConnectError",
     "ConnectionLost",
     "ConnectionQuality",
+    "DataPolicy",
     "DeviceFailed",
+    "Direction",
     "DisconnectReason",
     "E2EEOptions",
     "EncryptionError",
     "EngineError",
+    "EventReader",
+    "HostGone",
     "IdentityToken",
     "ImageFile",
     "InboxEvent",
+    "IncomingBytes",
     "IncomingCall",
+    "IncomingText",
     "Invalid",
     "Invite",
+    "Jitter",
     "Kicked",
     "Lagged",
     "Limited",
@@ -131,8 +174,12 @@ __all__ = [
     "NotAuthenticated",
     "NotFound",
     "Observable",
+    "OpenLink",
+    "Opens",
     "Page",
+    "ParticipantKind",
     "Permissions",
+    "Pixels",
     "Policy",
     "PolicyPatch",
     "Present",
@@ -145,19 +192,33 @@ __all__ = [
     "Replaced",
     "Request",
     "RequestRejected",
+    "RequestsSession",
+    "RequestsVisible",
     "Resynced",
     "Role",
     "RoomEnded",
+    "RoomSession",
     "RoomState",
+    "RoomType",
     "RoomView",
+    "Samples",
     "Seat",
     "SeatMode",
     "SeatState",
     "Source",
+    "SourceName",
     "Speakers",
+    "StageInvites",
+    "StageMember",
+    "StageRole",
+    "Standing",
+    "StreamInfo",
+    "Target",
     "TestPattern",
+    "TextHandler",
     "Tone",
     "TrackInfo",
+    "TrackKind",
     "UTDAudioRoomSession",
     "UTDCall",
     "UTDCallSession",
@@ -178,6 +239,7 @@ __all__ = [
     "VersionMismatch",
     "VideoFrame",
     "VideoInput",
+    "VideoSession",
     "WavFile",
     "events",
     "inbox_events",

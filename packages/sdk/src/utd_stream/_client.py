@@ -63,7 +63,9 @@ class UTDStreamClient(PersonalClient):
             token_base_url: where tokens are made, when that is another address.
             identity_token: who the user is, signed by the app's backend, or an async function
                 that fetches such a token. Apps in development need none.
-            media: microphone and camera of all sessions; silent and dark by default.
+            media: microphone and camera of all sessions; silent and dark by default, one for
+                each session. A given one feeds one session at a time: where several run at once,
+                give each a source of its own with `set_microphone(True, source)`.
             timeout: seconds for each call, with all its retries, and for joining LiveKit.
             reconnect_for: seconds for which a session tries to come back when LiveKit gave up.
             roaming: for devices that change networks; see `UTDRoom`.
@@ -79,15 +81,16 @@ class UTDStreamClient(PersonalClient):
         self._agent_sessions: set[Session] = set()
 
         def make_room(encryption: E2EEOptions | None) -> UTDRoom:
-            return UTDRoom(
+            room = UTDRoom(
                 encryption=encryption,
                 roaming=roaming,
                 single_peer_connection=single_peer_connection,
                 timeout=timeout,
                 media=media,
                 open_link=open_link,
-                abandoned=self._abandoned,
             )
+            room._leave_abandoned_to(self._abandoned)  # noqa: SLF001 it is this client's
+            return room
 
         http = EngineHTTP(
             app_id=app_id,
@@ -152,7 +155,8 @@ class UTDStreamClient(PersonalClient):
             The connected session, its view caught up with the engine's.
 
         Raises:
-            ValueError: sessions of another identity are still there.
+            ValueError: an argument is not as above (the message names it), or sessions of
+                another identity are still there.
             NotFound: nobody has opened a room of this name (`room_not_found`).
             Banned: this identity may not come in.
             AuthRejected: the credentials were refused.
@@ -203,7 +207,8 @@ class UTDStreamClient(PersonalClient):
             The connected session, its view caught up with the engine's.
 
         Raises:
-            ValueError: sessions of another identity are still there.
+            ValueError: an argument is not as above (the message names it), or sessions of
+                another identity are still there.
             NotFound: nobody has opened a stream of this name (`room_not_found`).
             Banned: this identity may not come in.
             AuthRejected: the credentials were refused.

@@ -24,6 +24,7 @@ UTDStreamException
 import copy
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import ClassVar, Final, TypeVar, cast
 
 _TOKEN: Final = re.compile(r"eyJ[A-Za-z0-9_\-=%]*(?:\.[A-Za-z0-9_\-=%]*){0,4}")
@@ -40,7 +41,7 @@ def scrub(text: str, *secrets: str) -> str:
 class UTDStreamException(Exception):
     """The base of every error that this SDK raises on purpose.
 
-    The reference's `UTDStreamException`. `message` never holds a token.
+    The reference's `UTDStreamException`. Nothing that it carries holds a token.
     """
 
     _retryable: ClassVar[bool] = False
@@ -53,6 +54,9 @@ class UTDStreamException(Exception):
         code: str | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
+        rule: str | None = None,
+        hint: str | None = None,
+        context: Mapping[str, object] | None = None,
     ) -> None:
         """Keep what is known.
 
@@ -62,12 +66,19 @@ class UTDStreamException(Exception):
             code: the engine's error code, such as `seat_taken`.
             request_id: the engine's id of the request, for its logs.
             retry_after: seconds after which the same call may succeed.
+            rule: the rule of the engine that refused, such as `R6`.
+            hint: what would make the call succeed; `message` ends with it.
+            context: facts of the refusal that a program may act on, such as who it was
+                `handled_by`; empty when there are none.
         """
         self.message = scrub(message)
         self.status_code = status_code
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
+        self.rule = rule
+        self.hint = None if hint is None else scrub(hint)
+        self.context = _scrubbed(context or {})
         super().__init__(self.message)
 
     @property
@@ -134,13 +145,26 @@ class Banned(NotAllowed):
         """Always true."""
         return True
 
+    @property
+    def until(self) -> datetime | None:
+        """When the ban ends, in UTC; None when it does not by itself, or was not told."""
+        return _time(self.context.get("until"))
+
+    @property
+    def reason(self) -> str | None:
+        """Why, in the words of whoever banned; None when nothing was said or told."""
+        return _text(self.context.get("reason"))
+
 
 class NotFound(RequestRejected):
     """There is no such thing, or no longer."""
 
 
 class Conflict(RequestRejected):
-    """The present state does not allow it."""
+    """The present state does not allow it.
+
+    `context["handled_by"]` is whoever was faster, where `code` is `already_handled`.
+    """
 
 
 class Limited(RequestRejected):
@@ -189,7 +213,17 @@ class ClosedByUs(Closed):
 
 
 class Kicked(Closed):
-    """Somebody with the right to do so put the user out."""
+    """Somebody with the right to do so put the user out; `code` is `kicked` or `banned`."""
+
+    @property
+    def until(self) -> datetime | None:
+        """When the ban ends, in UTC; None without a ban or an end of it, or when not told."""
+        return _time(self.context.get("until"))
+
+    @property
+    def reason(self) -> str | None:
+        """Why, in the words of whoever did it; None when nothing was said or told."""
+        return _text(self.context.get("reason"))
 
 
 class Replaced(Closed):
@@ -261,6 +295,9 @@ def from_problem(
         code=code,
         request_id=_text(body.get("request_id")) or request_id,
         retry_after=_seconds(body.get("retry_after"), retry_after),
+        rule=_text(body.get("rule")),
+        hint=_text(body.get("hint")),
+        context=_facts(body.get("context")),
     )
 
 
@@ -288,6 +325,24 @@ def _field_errors(errors: object) -> list[str]:
             entry = cast("Mapping[str, object]", each)
             found.append(f"{entry.get('path')}: {entry.get('message')}")
     return found
+
+
+def _facts(context: object) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", context) if isinstance(context, Mapping) else {}
+
+
+def _scrubbed(context: Mapping[str, object]) -> Mapping[str, object]:
+    return {
+        name: scrub(value) if isinstance(value, str) else value for name, value in context.items()
+    }
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        told = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return told.astimezone(UTC) if told is not None and told.tzinfo is not None else None
 
 
 def _text(value: object) -> str | None:

@@ -43,8 +43,8 @@ _SILENCE: Final = 50.0
 _POLL: Final = 5.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 5.0
 _CLOSING: Final = 2.0
-_BEYOND: Final = 2**63 - 1
-"""After any event: asks only where the inbox ends."""
+_BEYOND: Final = 10**18 - 1
+"""After any event, and the largest number that the engine reads: asks where the inbox ends."""
 
 _log: Final = logging.getLogger("utd_stream.inbox")
 

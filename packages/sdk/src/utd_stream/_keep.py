@@ -140,6 +140,8 @@ class Keeper:
                 await self._rejoin(until - loop.time())
             except _Refused as refused:
                 return closed_by(refused.error)
+            except ClosedByUs as closed:  # somebody used `session.room` meanwhile
+                return closed
             except UTDStreamException as failed:
                 error = failed
                 _log.debug("not back yet: %s", failed)
@@ -222,6 +224,9 @@ def closed_by(error: UTDStreamException) -> Closed:
             status_code=error.status_code,
             code=error.code,
             request_id=error.request_id,
+            rule=error.rule,
+            hint=error.hint,
+            context=error.context,
         ),
         error,
     )

@@ -22,8 +22,6 @@ from utd_stream._updates import Update
 from utd_stream._video import VideoInput
 from utd_stream._video_session import VideoSession
 
-Stage = tuple[UTDStageMember, ...]
-
 
 class UTDLiveStreamSession(RequestsSession, VideoSession):
     """One user in a live stream. Made by `client.join_live_stream`.
@@ -41,7 +39,7 @@ class UTDLiveStreamSession(RequestsSession, VideoSession):
         super().__init__(door, answer)
         place = Place(name="the place on the stage", find=self._place_in, allowed=_allowed)
         self._media = PlaceMedia(door.room, self._view, place, door.http.timeout)
-        self._stage: Observable[Stage] = Observable(())
+        self._stage: Observable[tuple[UTDStageMember, ...]] = Observable(())
         self._state = Observable(answer.room.state)
         self._is_live = Observable(answer.room.state is RoomState.LIVE)
         self._show_stage()
@@ -50,7 +48,7 @@ class UTDLiveStreamSession(RequestsSession, VideoSession):
     # What is.
 
     @property
-    def stage(self) -> Observable[Stage]:
+    def stage(self) -> Observable[tuple[UTDStageMember, ...]]:
         """Who is on the stage: the host, then co-hosts in the order they came. The reference's."""
         return self._stage
 
@@ -69,7 +67,7 @@ class UTDLiveStreamSession(RequestsSession, VideoSession):
         """Whether this user has a place on the stage, live or not."""
         return self._place_in(self._view.value) is not None
 
-    async def refresh_stage(self) -> Stage:
+    async def refresh_stage(self) -> tuple[UTDStageMember, ...]:
         """Ask the engine who is on the stage. The reference's `refreshStage`.
 
         `stage` follows by itself; this makes sure that it is of now.

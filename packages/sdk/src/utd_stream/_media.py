@@ -156,7 +156,12 @@ class Tone:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class MediaInputs:
-    """What is published when a call names no source of its own."""
+    """What is published when a call names no source of its own.
+
+    An input feeds one track at a time: two that iterate the same one share its frames out, each
+    hearing half. So these serve one session at a time. Where a client is in several at once,
+    give each a source of its own: `set_microphone(True, source)`.
+    """
 
     microphone: AudioInput = field(default_factory=Push)
     camera: VideoInput = field(default_factory=PushVideo)

@@ -109,8 +109,8 @@ class UTDRoom(RoomConnection):
             source: what is published: by default the last one, or `media.microphone`.
             preconnect: tells agents that sound recorded before the join follows.
         """
-        self._check_open()
         if enabled:
+            self._check_open()
             default = self.media.microphone
             self._tracks.want_sound(Source.MICROPHONE, source, default, preconnect=preconnect)
         else:
@@ -122,8 +122,8 @@ class UTDRoom(RoomConnection):
         source: VideoInput | None = None,
     ) -> None:
         """Set or clear the wish only, as `want_microphone`."""
-        self._check_open()
         if enabled:
+            self._check_open()
             self._tracks.want_picture(Source.CAMERA, source, self.media.camera)
         else:
             self._tracks.of(Source.CAMERA).want(None)
@@ -134,8 +134,8 @@ class UTDRoom(RoomConnection):
         source: VideoInput | None = None,
     ) -> None:
         """Set or clear the wish only, as `want_microphone`."""
-        self._check_open()
         if enabled:
+            self._check_open()
             self._tracks.want_picture(Source.SCREEN_SHARE, source, self.media.screen_share)
         else:
             self._tracks.of(Source.SCREEN_SHARE).want(None)

@@ -34,7 +34,7 @@ class RoomConnection:
     The half of `UTDRoom` that does not send or receive anything by itself.
     """
 
-    def __init__(  # noqa: PLR0913 all are named
+    def __init__(
         self,
         *,
         adaptive_stream: bool = True,
@@ -45,7 +45,6 @@ class RoomConnection:
         media: MediaInputs | None = None,
         encryption: E2EEOptions | None = None,
         open_link: OpenLink | None = None,
-        abandoned: Abandoned | None = None,
     ) -> None:
         """Choose how it connects; nothing is opened yet.
 
@@ -61,8 +60,8 @@ class RoomConnection:
             media: what is published when a call names no source; by default a `Push` and two
                 `PushVideo`, silent and dark until written to.
             encryption: end-to-end, for everything that is sent and received.
-            open_link: makes connections; LiveKit's by default.
-            abandoned: who waits for attempts to join that were given up; this room by default.
+            open_link: makes connections; LiveKit's by default, a fake of `utd_stream.testing`
+                in tests.
         """
         self.media = media or MediaInputs()
         self._options = LinkOptions(
@@ -75,8 +74,8 @@ class RoomConnection:
             encryption=encryption,
         )
         self._open_link = open_link
-        self._abandoned = Abandoned(abandoned)
-        self._waits_for_abandoned = abandoned is None
+        self._abandoned = Abandoned()
+        self._waits_for_abandoned = True
         self._values = RoomValues()
         self._broadcast: Broadcast[LiveKitEvent] = Broadcast()
         self._receiving = Receiving(self._link_up, adaptive=adaptive_stream)
@@ -90,7 +89,7 @@ class RoomConnection:
         self._bytes: dict[str, BytesHandler] = {}
         self._link: Link | None = None
         self._rebuilt: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -238,11 +237,13 @@ class RoomConnection:
     async def aclose(self) -> None:
         """Leave the room and end everything: iterators, waiters, tracks. Idempotent, 5 s at most.
 
-        Later calls that need the room raise `ClosedByUs`.
+        Later calls that need the room raise `ClosedByUs`. When cancelled, it goes on closing.
         """
-        if self._closed:
-            return
-        self._closed = True
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="utd-room-close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         self._receiving.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSING):
@@ -254,6 +255,11 @@ class RoomConnection:
             self._rebuilt.cancel()
         self._values.close()
         self._broadcast.close()
+
+    def _leave_abandoned_to(self, owner: Abandoned) -> None:
+        """Let `owner` wait for attempts to join that are given up, instead of this room."""
+        self._abandoned = Abandoned(owner)
+        self._waits_for_abandoned = False
 
     async def _drop_link(self) -> None:
         """Leave a connection that is being replaced; nobody hears of it any more."""
@@ -313,7 +319,7 @@ class RoomConnection:
         self._rebuilt = asyncio.get_running_loop().call_later(REBUILD, look)
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._closing is not None:
             raise ClosedByUs("this room was closed; make a new UTDRoom")
 
     def _track_failed(self, source: Source, error: UTDStreamException) -> None:

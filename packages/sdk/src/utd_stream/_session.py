@@ -197,7 +197,8 @@ class UTDSession:
             topic: a word by which receivers tell packets apart.
 
         Raises:
-            PublishNotAllowed: the room's policy lets this user send no data.
+            NotAllowed: the room's policy lets this user send no data.
+            Invalid: it is too long for one packet.
             Closed: the session is not in the room.
         """
         self._require_joined()
@@ -359,8 +360,10 @@ class UTDSession:
             self._end(ConnectionLost("the session broke by a defect of the SDK: see the log"))
         finally:
             self._end(ClosedByUs("the event loop is stopping"))
-            await self._hang_up()
-            self._keeper.rest()
+            try:
+                await self._hang_up()
+            finally:
+                self._keeper.rest()
 
     async def _stay_connected(self) -> None:
         self._end(await self._keeper.run())
@@ -379,10 +382,12 @@ class UTDSession:
             match update:
                 case ev.MemberKicked(identity=self.identity, reason=reason):
                     said = f": {reason}" if reason else ""
-                    self._end(Kicked(f"you were put out of the room{said}", code="kicked"))
+                    message = f"you were put out of the room{said}"
+                    self._end(Kicked(message, code="kicked", context={"reason": reason}))
                 case ev.MemberBanned(identity=self.identity, until=until):
-                    end = f" until {until.isoformat()}" if until else ""
-                    self._end(Kicked(f"you are banned{end}", code="banned"))
+                    end = until.isoformat() if until else None
+                    message = f"you are banned until {end}" if end else "you are banned"
+                    self._end(Kicked(message, code="banned", context={"until": end}))
                 case _:
                     pass
         view = self._follower.view

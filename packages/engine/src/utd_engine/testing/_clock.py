@@ -105,6 +105,7 @@ class RunningClock(FakeClock):
     def __init__(self, start: datetime | None = None) -> None:
         super().__init__(start or datetime.now(UTC))
         self._began = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
 
     def monotonic(self) -> float:
         """Seconds since it was made, with those that `advance` has skipped."""
@@ -119,6 +120,7 @@ class RunningClock(FakeClock):
             self._ring()
             await self.settle()
         self._jump_to(until)
+        self._arm()
         await self.settle()
 
     def _jump_to(self, at: float) -> None:
@@ -126,17 +128,26 @@ class RunningClock(FakeClock):
 
     def _alarm(self, seconds: float) -> "asyncio.Future[None]":
         alarm = super()._alarm(seconds)
-        timer = asyncio.get_running_loop().call_later(max(seconds, 0.0), self._ring)
-        alarm.add_done_callback(lambda _: timer.cancel())
+        self._arm()
         return alarm
 
+    def _arm(self) -> None:
+        """Wake the first sleeper in real time. A jump brings all of them nearer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._sleepers:
+            left = max(0.0, self._sleepers[0][0] - self.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(left, self._ring)
+
     def _ring(self) -> None:
-        """Wake everybody whose time has come; a timer may be a moment early."""
+        """Wake everybody whose time has come."""
         until = self.monotonic() + TIMER_EARLY_S
         while self._sleepers and self._sleepers[0][0] <= until:
             _, _, alarm = heapq.heappop(self._sleepers)
             if not alarm.done():
                 alarm.set_result(None)
+        self._arm()
 
 
 class FakeIds:
