@@ -15,6 +15,8 @@ from utd_stream import (
     PublishNotAllowed,
     UTDAudioRoomSession,
     UTDConnectionState,
+    UTDSession,
+    UTDStreamClient,
     UTDStreamType,
     livekit_events,
 )
@@ -48,6 +50,7 @@ async def test_seats_are_what_is_heard(stack: Stack) -> None:
     assert (ana.type, ana.room_name, ana.is_host, bo.is_host) == (
         UTDStreamType.AUDIO_ROOM, "lobby", True, False)  # fmt: skip
     assert (ana.connected.value, ana.can_publish.value) == (True, False)
+    assert isinstance(ana, UTDSession)
     assert ana.local_participant is not None
     async with asyncio.timeout(5):
         [other] = await ana.remote_participants.wait_for(lambda them: len(them) == 1)
@@ -154,6 +157,7 @@ async def test_out_is_out(stack: Stack) -> None:
 
 async def test_a_client_is_one_user_and_closes_once(stack: Stack) -> None:
     client = await stack.client()
+    assert isinstance(client, UTDStreamClient)
     assert client.identity is None
     token = await client.authenticate(identity="ana", name="Ana", device_id="phone")
     assert (client.identity, token.count(".")) == ("ana", 2)

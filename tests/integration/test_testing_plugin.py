@@ -20,6 +20,7 @@ from utd_stream import (
     PublishNotAllowed,
     Tone,
     UTDAudioRoomSession,
+    UTDCall,
     UTDCallStatus,
     UTDConnectionState,
     UTDStreamType,
@@ -129,6 +130,7 @@ async def test_answers_carry_what_the_reference_names(user: MakeUser, engine: Se
 
     ana = await user("ana")
     call = await ana.call_session(UTDStreamType.VIDEO_CALL).start(callee_identity="bo")
+    assert isinstance(call, UTDCall)
     assert (call.type, call.status) == (UTDStreamType.VIDEO_CALL, UTDCallStatus.INITIATING)
     assert (call.caller_identity, call.callee_identity) == ("ana", "bo")
     assert (call.url, (call.token or "").count(".")) == (engine.engine.sfu.url, 2)
