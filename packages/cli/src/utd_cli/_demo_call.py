@@ -30,6 +30,8 @@ SHORT_RING_S: Final = 5.0
 """The shortest that the engine allows."""
 RING_OFF_S: Final = 2.0
 """So much later than its time, at most, a call may stop ringing."""
+SETTLED: Final = frozenset({"missed", "cancelled"})
+"""How a call that nobody answered may end whose caller has died."""
 DURATION_OFF_S: Final = 1.0
 
 
@@ -85,15 +87,13 @@ class CallOutcome(Outcome, frozen=True, kw_only=True):
             f"the callee was heard as {self.callee_hz} Hz": near(self.callee_hz, CALLEE_HZ),
             f"after hanging up: {self.ended!r}": self.ended == "ended",
             f"it lasted {self.duration_s} s and not {self.timed_s} s": (
-                0 < self.duration_s and abs(self.duration_s - self.timed_s) < DURATION_OFF_S
+                self.duration_s > 0 and abs(self.duration_s - self.timed_s) < DURATION_OFF_S
             ),
             f"rejecting gave {self.reject!r}": self.reject == "rejected",
             f"calling one who talks gave {self.busy!r}": self.busy == "busy",
             f"no answer gave {self.missed!r}": self.missed == "missed",
             f"it rang {self.missed_s} s": 0 <= self.missed_s - SHORT_RING_S < RING_OFF_S,
-            f"a dead caller gave {self.caller_died!r}": (
-                self.caller_died in {"missed", "cancelled", "ended"}
-            ),
+            f"a dead caller gave {self.caller_died!r}": self.caller_died in SETTLED,
             f"a dead caller rang {self.caller_died_s} s": (
                 self.caller_died_s < SHORT_RING_S + RING_OFF_S
             ),

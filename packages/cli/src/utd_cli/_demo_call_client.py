@@ -19,6 +19,7 @@ from utd_stream import (
     MediaInputs,
     Tone,
     UTDCallSession,
+    UTDCallStatus,
     UTDStreamClient,
     UTDStreamType,
     inbox_events,
@@ -59,7 +60,9 @@ class Device:
         """Do it; what is returned is the answer."""
         match order:
             case co.SignIn():
-                return await self._sign_in(order)
+                await self._sign_in(order)
+            case co.Reject(call_id=call_id):
+                await (await self._ring(call_id)).reject()
             case co.Call():
                 return await self._start(order)
             case co.Ring(call_id=call_id):
@@ -68,12 +71,11 @@ class Device:
             case co.Accept(call_id=call_id):
                 self._use(await (await self._ring(call_id)).accept())
                 return o.At(time.monotonic())
-            case co.Reject(call_id=call_id):
-                return await (await self._ring(call_id)).reject()
             case co.RingOver(call_id=call_id):
                 return await self._silent(call_id)
             case _:
                 return await self._talk(order)
+        return None
 
     async def _talk(
         self, order: co.HangUp | co.Over | co.Look | o.Hear | o.FirstSound | o.Measure
@@ -85,7 +87,7 @@ class Device:
                 return o.At(called)
             case co.Over():
                 async with asyncio.timeout(OVER_WITHIN_S):
-                    status = await self._call.status.wait_for(lambda now: now and now.is_over)
+                    status = await self._call.status.wait_for(_is_over)
                 return status and status.value
             case co.Look(call_id=call_id):
                 call = await self._client.get_call(call_id)
@@ -154,6 +156,10 @@ class Device:
             await asyncio.sleep(LEVEL_EVERY_S)
             for who, ear in self._ears.items():
                 write(o.Level(who, ear.level()))
+
+
+def _is_over(status: UTDCallStatus | None) -> bool:
+    return status is not None and status.is_over
 
 
 def _awaited(futures: dict[str, asyncio.Future[T]], call_id: str) -> asyncio.Future[T]:

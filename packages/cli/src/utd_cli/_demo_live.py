@@ -104,41 +104,14 @@ async def play(cast: Cast, stage: Stage, stack: RunningStack) -> LiveOutcome:
     """Everything from backstage to the end. Raises `ClientFailed`."""
     ana, bea, cal = (cast[name] for name in PEOPLE)
     await _enter(cast, stack)
-    for viewer in (bea, cal):
-        await viewer.tell(lo.Watch(who="ana"))
-    for other in (ana, cal):
-        await other.tell(lo.Watch(who="bea"))
+    for watcher, who in ((bea, "ana"), (cal, "ana"), (ana, "bea"), (cal, "bea")):
+        await watcher.tell(lo.Watch(who=who))
     stage.step("ana is backstage and tries to be seen, bea and cal wait", "yellow")
-    backstage = await _withheld(ana, (bea, cal), time.monotonic())
-    stage.step(f"nothing may come: {backstage.frames} frames, {backstage.refused} tries refused")
-
-    called = (await ana.ask(lo.GoLive(), o.At)).at
-    stage.step("ana goes live with sound and picture", "green")
-    order = lo.FirstPicture(who="ana", after=called)
-    first = max(one.at for one in await _all((bea, cal), order, o.At))
-    stage.step(f"both see her {ms(first - called):.0f} ms after the call")
-    host = await _receive("ana", (bea, cal), called, stage)
-
-    invited = (await ana.ask(lo.Invite(who="bea"), o.At)).at
-    await bea.tell(lo.Publish())
-    stage.step("ana invites bea, who opens microphone and camera", "green")
-    guest = await _receive("bea", (ana, cal), invited, stage)
-
-    removed = (await ana.ask(o.Remove(who="bea"), o.At)).at
-    stage.step("ana removes bea, who goes on trying", "red")
-    after = removed + GONE_WITHIN_S
-    gone = await _withheld(bea, (ana, cal), after)
-    order = lo.Count(who="ana", start=after, end=after + DARK_S)
-    meanwhile = min(one.pictures for one in await _all((bea, cal), order, lo.Counted))
-    stage.step(f"{gone.frames} frames of bea, {gone.refused} tries refused; {meanwhile} of ana")
-
-    paused = (await ana.ask(lo.Pause(), o.At)).at
-    stage.step("ana pauses and goes on trying", "yellow")
-    dark = await _withheld(ana, (bea, cal), paused + GONE_WITHIN_S)
-    stage.step(f"nothing may come: {dark.frames} frames, {dark.refused} tries refused")
-    resumed = (await ana.ask(lo.Resume(), o.At)).at
-    stage.step("ana goes on", "green")
-    again = await _receive("ana", (bea, cal), resumed, stage)
+    backstage = await _withheld(ana, (bea, cal), time.monotonic(), stage)
+    host, first_ms = await _go_live(ana, (bea, cal), stage)
+    guest = await _bring_on_stage(ana, bea, cal, stage)
+    gone, meanwhile = await _remove(ana, bea, cal, stage)
+    dark, again = await _pause(ana, (bea, cal), stage)
     for client in (cal, bea, ana):
         await client.tell(o.Leave(end=client is ana))
     withheld = (backstage, gone, dark)
@@ -155,8 +128,46 @@ async def play(cast: Cast, stage: Stage, stack: RunningStack) -> LiveOutcome:
         publish_refused=sum(one.refused for one in withheld),
         all_refused=all(one.all_refused for one in withheld),
         heard_again_hz=again.hz,
-        go_live_to_first_frame_ms=ms(first - called),
+        go_live_to_first_frame_ms=first_ms,
     )
+
+
+async def _go_live(ana: Client, viewers: Sequence[Client], stage: Stage) -> tuple[Received, float]:
+    """What the viewers receive, and when the later one had the first picture."""
+    called = (await ana.ask(lo.GoLive(), o.At)).at
+    stage.step("ana goes live with sound and picture", "green")
+    first = await _all(viewers, lo.FirstPicture(who="ana", after=called), o.At)
+    first_ms = ms(max(one.at for one in first) - called)
+    stage.step(f"both see her {first_ms:.0f} ms after the call")
+    return await _receive("ana", viewers, called, stage), first_ms
+
+
+async def _bring_on_stage(ana: Client, bea: Client, cal: Client, stage: Stage) -> Received:
+    invited = (await ana.ask(lo.Invite(who="bea"), o.At)).at
+    await bea.tell(lo.Publish())
+    stage.step("ana invites bea, who opens microphone and camera", "green")
+    return await _receive("bea", (ana, cal), invited, stage)
+
+
+async def _remove(ana: Client, bea: Client, cal: Client, stage: Stage) -> tuple[Withheld, int]:
+    """What still came of the removed, and how many pictures of the host came meanwhile."""
+    removed = (await ana.ask(o.Remove(who="bea"), o.At)).at
+    stage.step("ana removes bea, who goes on trying", "red")
+    start = removed + GONE_WITHIN_S
+    gone = await _withheld(bea, (ana, cal), start, stage)
+    order = lo.Count(who="ana", start=start, end=start + DARK_S)
+    counted = await _all((bea, cal), order, lo.Counted)
+    return gone, min(one.pictures for one in counted)
+
+
+async def _pause(ana: Client, viewers: Sequence[Client], stage: Stage) -> tuple[Withheld, Received]:
+    """What came in the pause, and after it."""
+    paused = (await ana.ask(lo.Pause(), o.At)).at
+    stage.step("ana pauses and goes on trying", "yellow")
+    dark = await _withheld(ana, viewers, paused + GONE_WITHIN_S, stage)
+    resumed = (await ana.ask(lo.Resume(), o.At)).at
+    stage.step("ana goes on", "green")
+    return dark, await _receive("ana", viewers, resumed, stage)
 
 
 async def _enter(cast: Cast, stack: RunningStack) -> None:
@@ -185,14 +196,17 @@ async def _receive(who: str, watchers: Sequence[Client], after: float, stage: St
     sound = await _all(watchers, o.Measure(who=who, start=start, end=end), o.Measured)
     counted = await _all(watchers, lo.Count(who=who, start=start, end=end), lo.Counted)
     wanted = HOST_HZ if who == "ana" else GUEST_HZ
-    hz = round(max((one.hz for one in sound), key=lambda each: abs(each - wanted)), 2)
+    farthest = max(sound, key=lambda one: abs(one.hz - wanted))
+    hz = round(farthest.hz, 2)
     pictures = min(one.pictures for one in counted)
     correct = all(one.correct == one.pictures and one.moved > 1 for one in counted)
     stage.step(f"the others hear {who} at {hz} Hz and see {pictures} pictures of the pattern")
     return Received(hz, pictures, correct)
 
 
-async def _withheld(who: Client, watchers: Sequence[Client], start: float) -> Withheld:
+async def _withheld(
+    who: Client, watchers: Sequence[Client], start: float, stage: Stage
+) -> Withheld:
     """What these receive, from `start` on, of one who has no right and tries to publish."""
     end = start + DARK_S
     order = lo.Count(who=who.name, start=start, end=end)
@@ -201,6 +215,7 @@ async def _withheld(who: Client, watchers: Sequence[Client], start: float) -> Wi
         _all(watchers, order, lo.Counted),
     )
     frames = sum(one.pictures + one.sounds for one in counted)
+    stage.step(f"the others got {frames} frames of it, {insisted.refused} tries were refused")
     all_refused = 0 < insisted.tried == insisted.refused
     return Withheld(frames, insisted.refused, all_refused)
 

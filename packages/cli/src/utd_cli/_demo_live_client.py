@@ -49,19 +49,20 @@ class Player:
         """Do it; what is returned is the answer."""
         match order:
             case o.Join():
-                return await self._join(order)
+                await self._join(order)
             case o.Leave(end=end):
-                return await (self._live.end() if end else self._live.leave())
+                await (self._live.end() if end else self._live.leave())
             case lo.Watch(who=who):
-                return self._watch(who)
+                self._watch(who)
             case lo.Publish():
-                return await self._publish()
+                await self._publish()
             case o.Insist(seconds=seconds):
                 return await self._insist(seconds)
             case o.FirstSound() | o.Measure() | lo.FirstPicture() | lo.Count():
                 return await self._recall(order)
             case _:
                 return await self._command(order)
+        return None
 
     async def _command(
         self, order: lo.GoLive | lo.Pause | lo.Resume | lo.Invite | o.Remove

@@ -1,4 +1,4 @@
-"""What the demos of several people share: a stack of their own, the cast, one line, an exit code."""
+"""What the demos of live streams and calls share: stack, cast, one line of JSON, exit code."""
 
 import asyncio
 import sys
