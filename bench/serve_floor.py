@@ -1,8 +1,9 @@
 """Servers without features, for benches: what the same work costs with nothing around it.
 
-Argument: `proto` (asyncio.Protocol and httptools), `asgi` (uvicorn), `starlette` (a bare app) or
-`sockets` (the bare WebSocket protocol of uvicorn, that is websockets-sansio). The first two
-read a request for a join token, sign it, and answer with it.
+Argument: `proto` (asyncio.Protocol and httptools), `asgi` (uvicorn), `starlette` (a bare app),
+`sockets` (the bare WebSocket protocol of uvicorn, that is websockets-sansio) or `frames` (bytes
+as they are, to all who follow). The first two read a request for a join token, sign it, and answer
+with it.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httptools
@@ -27,6 +29,7 @@ from utd_engine.media.tokens import ApiKey, Signer, mint_join
 SIGNER = Signer(ApiKey("devkey", "a-secret-of-at-least-32-characters!"))
 LISTENER = Permission(can_subscribe=True)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+FOLLOW = b"follow"
 
 
 def answer(body: bytes) -> bytes:
@@ -68,6 +71,26 @@ class Proto(asyncio.Protocol):
         self._transport.write(HEAD % len(body) + body)
 
 
+class Frames(asyncio.Protocol):
+    """One who follows, or one whose bytes go to all who follow, as they come."""
+
+    def __init__(self, followers: list[asyncio.Transport]) -> None:
+        self._followers = followers
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport: asyncio.Transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        """A wish to follow, which is said back, or a whole frame."""
+        if data == FOLLOW:
+            self._followers.append(self._transport)
+            self._transport.write(FOLLOW)
+            return
+        for follower in self._followers:
+            follower.write(data)
+
+
 async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
     """The same on raw ASGI."""
     del scope
@@ -100,11 +123,16 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def serve_proto() -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Proto, "127.0.0.1", 0, backlog=BACKLOG)
-    await until_stdin_ends(port=server.sockets[0].getsockname()[1])
-    server.close()
+def on_transports(protocol: Callable[[], asyncio.Protocol]) -> Callable[[], Awaitable[None]]:
+    """Served with nothing between the protocol and its sockets."""
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(protocol, "127.0.0.1", 0, backlog=BACKLOG)
+        await until_stdin_ends(port=server.sockets[0].getsockname()[1])
+        server.close()
+
+    return serve
 
 
 def on_uvicorn(app: ASGIApp) -> Callable[[], Awaitable[None]]:
@@ -125,7 +153,8 @@ def on_uvicorn(app: ASGIApp) -> Callable[[], Awaitable[None]]:
 
 
 KINDS = {
-    "proto": lambda: serve_proto,
+    "proto": lambda: on_transports(Proto),
+    "frames": lambda: on_transports(partial(Frames, [])),
     "asgi": lambda: on_uvicorn(asgi),
     "starlette": lambda: on_uvicorn(Starlette(routes=[Route("/", nothing)])),
     "sockets": lambda: on_uvicorn(sockets),

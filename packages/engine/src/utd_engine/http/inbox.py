@@ -299,6 +299,7 @@ class InboxSocket:
                 await self._refuse_banned(claims)
             if events:
                 quiet_s = 0.0
+            if len(events) == PAGE:  # More may be there; what came since wakes us anyway.
                 continue
             if await self._is_quiet(news):
                 quiet_s += POLL_S
