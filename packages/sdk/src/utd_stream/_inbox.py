@@ -210,8 +210,8 @@ class Inbox:
         """Do what another connection needs; raises the error itself if none may follow."""
         match error:
             case AuthRejected() if not self._renewed:
-                self._renewed = True
                 await self._bearer.renew(self._bearer.token)
+                self._renewed = True
             case Lagged():
                 self._forget()
             case Unreachable():

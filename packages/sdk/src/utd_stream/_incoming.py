@@ -244,6 +244,7 @@ class Doorbell:
 
         def settle(rings: bool) -> None:  # noqa: FBT001 an observable's value
             if not rings:
+                self._settled.append(offer.id)
                 until.close()
 
         call.rings.listen(settle)
