@@ -30,7 +30,6 @@ MAX_TOKEN_CHARS: Final = 4096
 LEEWAY_S: Final = 10
 ISSUER: Final = "utd"
 SEEN_TOKENS: Final = 20_000
-MASTER_SECRET_BYTES: Final = 32
 _encoder: Final = msgspec.json.Encoder()
 
 
