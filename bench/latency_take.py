@@ -26,13 +26,13 @@ from p1_token import PATH, keys
 from programs import Program, program
 from rounds import RESULTS, Case, Goal, run
 
-from utd_cli._server_binary import get_server
-from utd_cli._server_pin import VERSION
-from utd_cli._server_process import LiveKitServer
-from utd_engine.app.ports import Join
+from utd_cli.media_server.binary import get_server
+from utd_cli.media_server.pin import VERSION
+from utd_cli.media_server.process import LiveKitServer
+from utd_engine.adapters.livekit.gateway import LiveKitGateway
+from utd_engine.adapters.livekit.tokens import ApiKey
 from utd_engine.domain.permissions import Permission
-from utd_engine.media.livekit import LiveKitGateway
-from utd_engine.media.tokens import ApiKey
+from utd_engine.ports.media import Join
 from utd_engine.system import SystemClock
 from utd_protocol.types import Source
 from utd_stream import MediaInputs, Tone, UTDAudioRoomSession, UTDStreamClient

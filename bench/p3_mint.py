@@ -14,9 +14,9 @@ from pathlib import Path
 from livekit.api import AccessToken, VideoGrants
 from rounds import Case, Goal, run
 
-from utd_engine.app.ports import Join
+from utd_engine.adapters.livekit.tokens import ApiKey, Signer, mint_join
 from utd_engine.domain.permissions import Permission
-from utd_engine.media.tokens import ApiKey, Signer, mint_join
+from utd_engine.ports.media import Join
 from utd_protocol.types import Source
 
 KEY = ApiKey("devkey", "a-secret-of-at-least-32-characters!")

@@ -18,11 +18,13 @@ from typing import Any, TypeAlias
 import uvloop
 from rounds import RESULTS, Case, Goal, run
 
-from utd_engine.app.ports import Append, Appended, IdempotencyRecord, Key, NewEvent
-from utd_engine.store import appends
-from utd_engine.store.connect import writing
-from utd_engine.store.rows import EPOCH
-from utd_engine.store.sqlite import SqliteStore
+from utd_engine.adapters.sqlite import appends
+from utd_engine.adapters.sqlite.connect import writing
+from utd_engine.adapters.sqlite.rows import EPOCH
+from utd_engine.adapters.sqlite.store import SqliteStore
+from utd_engine.ports.idempotency import IdempotencyRecord
+from utd_engine.ports.rooms import Key, NewEvent
+from utd_engine.ports.store import Append, Appended
 
 AppendTo: TypeAlias = Callable[[Append], Awaitable[object]]
 Execute: TypeAlias = Callable[..., Awaitable[sqlite3.Cursor]]

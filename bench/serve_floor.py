@@ -22,9 +22,9 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from utd_engine.app.ports import Join
+from utd_engine.adapters.livekit.tokens import ApiKey, Signer, mint_join
 from utd_engine.domain.permissions import Permission
-from utd_engine.media.tokens import ApiKey, Signer, mint_join
+from utd_engine.ports.media import Join
 
 SIGNER = Signer(ApiKey("devkey", "a-secret-of-at-least-32-characters!"))
 LISTENER = Permission(can_subscribe=True)

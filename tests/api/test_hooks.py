@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from support.asgi import raw_call
 from support.faulty_store import FaultyStore
 
+from utd_engine.adapters.memory.media import MEMORY_KEY
 from utd_engine.hooks.livekit import BODY_LIMIT, SEEN
-from utd_engine.media.memory import MEMORY_KEY
 from utd_engine.testing import Answer, EngineUnderTest, Joined
 
 HOOK = b"/hooks/livekit"

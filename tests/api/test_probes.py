@@ -7,14 +7,14 @@ from pathlib import Path
 from support.faulty_store import FaultyStore
 from support.route_cases import ROOM
 
+from utd_engine.adapters.livekit.webhooks import make_reader
+from utd_engine.adapters.memory.media import MEMORY_KEY, MemoryGateway
+from utd_engine.adapters.sqlite.connect import writing
+from utd_engine.adapters.sqlite.store import SqliteStore
 from utd_engine.config import Config, Security
 from utd_engine.http.admin import READY_WITHIN_S
 from utd_engine.main import Adapters, build
-from utd_engine.media.memory import MEMORY_KEY, MemoryGateway
-from utd_engine.media.webhooks import make_reader
 from utd_engine.metrics import Metrics
-from utd_engine.store.connect import writing
-from utd_engine.store.sqlite import SqliteStore
 from utd_engine.system import SystemClock, SystemIds
 from utd_engine.testing import EngineUnderTest
 from utd_engine.testing._engine import MASTER, asgi_call

@@ -11,7 +11,7 @@ from support.forged import forged, identity_token
 from support.route_cases import CASES, ROOM, ROWS, Cast, cast
 
 from utd_engine import logs
-from utd_engine.media.memory import MEMORY_KEY
+from utd_engine.adapters.memory.media import MEMORY_KEY
 from utd_engine.testing import EngineUnderTest
 from utd_engine.testing._engine import ADMIN_TOKEN, MASTER
 

@@ -9,13 +9,13 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from utd_engine.adapters.livekit.webhooks import make_reader
+from utd_engine.adapters.memory.media import MEMORY_KEY, MemoryGateway
+from utd_engine.adapters.memory.store import MemoryStore
 from utd_engine.config import HTTP, Admin, Config, Security
 from utd_engine.http.call import BODY_LIMIT
 from utd_engine.main import Adapters, Serving, serving
-from utd_engine.media.memory import MEMORY_KEY, MemoryGateway
-from utd_engine.media.webhooks import make_reader
 from utd_engine.metrics import Metrics
-from utd_engine.store.memory import MemoryStore
 from utd_engine.system import SystemClock, SystemIds
 from utd_engine.testing._engine import ADMIN_TOKEN, MASTER
 from utd_protocol.answers import TokenAnswer

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 from support.faulty_store import REASON, FaultyStore
 from support.route_cases import CASES, ROOM, ROWS, Cast, Step, cast
 
-from utd_engine.app.ports import StoreUnavailable
+from utd_engine.ports.store import StoreUnavailable
 from utd_engine.testing import EngineUnderTest
 
 ASIDE = {"next_wake", "due", "trim", "occupied", "present", "events", "seen", "gone", "banned"}

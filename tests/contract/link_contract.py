@@ -10,10 +10,12 @@ import pytest
 from support.sound import listen, pitch
 
 from utd_protocol.types import Source
-from utd_stream import _events as ev
-from utd_stream._connection import DisconnectReason, Permissions
 from utd_stream._errors import AuthRejected, ClosedByUs, ConnectError, ConnectionLost, PublishFailed
-from utd_stream._link import (
+from utd_stream._media.frames import AudioFrame, Tone
+from utd_stream._media.video import TestPattern, VideoFrame
+from utd_stream._room import events as ev
+from utd_stream._room.connection import DisconnectReason, Permissions
+from utd_stream._room.link import (
     Abandoned,
     IncomingBytes,
     IncomingText,
@@ -22,8 +24,6 @@ from utd_stream._link import (
     Received,
     Sent,
 )
-from utd_stream._media import AudioFrame, Tone
-from utd_stream._video import TestPattern, VideoFrame
 
 E = TypeVar("E")
 SPEAKER = Permissions(can_publish=True, can_subscribe=True, can_publish_data=True)

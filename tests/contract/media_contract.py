@@ -10,8 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from utd_engine.app.ports import (
-    Clock,
+from utd_engine.domain.permissions import NOTHING, Permission
+from utd_engine.ports.clock import Clock
+from utd_engine.ports.media import (
     Incarnation,
     Join,
     MediaGateway,
@@ -19,7 +20,6 @@ from utd_engine.app.ports import (
     Observed,
     WebhookEvent,
 )
-from utd_engine.domain.permissions import NOTHING, Permission
 from utd_protocol.types import Source
 
 LISTENER = Permission(can_subscribe=True)

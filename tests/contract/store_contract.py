@@ -6,26 +6,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from utd_engine.app.ports import (
-    Answered,
-    Append,
-    Appended,
-    AppRow,
-    AuditEntry,
-    BanLift,
-    BanRow,
-    Conflict,
-    HistoryRow,
-    IdempotencyRecord,
-    InboxEvent,
-    Key,
-    KeyRow,
-    Loaded,
-    NewEvent,
-    PresenceRow,
-    Store,
-    StoreUnavailable,
-)
+from utd_engine.ports.audit import AuditEntry
+from utd_engine.ports.bans import BanLift, BanRow
+from utd_engine.ports.history import HistoryRow
+from utd_engine.ports.idempotency import Answered, IdempotencyRecord
+from utd_engine.ports.inbox import InboxEvent
+from utd_engine.ports.presence import PresenceRow
+from utd_engine.ports.rooms import Key, Loaded, NewEvent
+from utd_engine.ports.store import Append, Appended, Conflict, Store, StoreUnavailable
+from utd_engine.ports.tenants import AppRow, KeyRow
 from utd_protocol.types import BanScope
 
 T0 = datetime(2026, 1, 1, 12, 0, 0, 123_000, tzinfo=UTC)

@@ -9,11 +9,11 @@ import pytest
 from link_contract import SPEAKER, Joined, LinkContract
 from livekit import api, rtc
 
-from utd_cli._server_process import LiveKitServer
+from utd_cli.media_server.process import LiveKitServer
 from utd_protocol.types import Source
-from utd_stream._connection import Permissions
-from utd_stream._link import Abandoned, LinkOptions, OpenLink
 from utd_stream._livekit import open_link
+from utd_stream._room.connection import Permissions
+from utd_stream._room.link import Abandoned, LinkOptions, OpenLink
 from utd_stream.testing import FakeLiveKit
 
 _NUMBERS = {

@@ -11,12 +11,12 @@ from aiohttp import web
 from media_contract import MediaContract, WebhookInbox, room  # noqa: F401  # a fixture
 from support.rtc_participant import RtcParticipant
 
-from utd_cli._server_process import LiveKitServer
-from utd_engine.media.livekit import LiveKitGateway
-from utd_engine.media.memory import MemoryGateway
-from utd_engine.media.memory_rooms import MemoryParticipant
-from utd_engine.media.tokens import ApiKey
-from utd_engine.media.webhooks import make_reader
+from utd_cli.media_server.process import LiveKitServer
+from utd_engine.adapters.livekit.gateway import LiveKitGateway
+from utd_engine.adapters.livekit.tokens import ApiKey
+from utd_engine.adapters.livekit.webhooks import make_reader
+from utd_engine.adapters.memory.media import MemoryGateway
+from utd_engine.adapters.memory.media_rooms import MemoryParticipant
 from utd_engine.system import SystemClock
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from store_contract import StoreContract
 
-from utd_engine.app.ports import Store
-from utd_engine.store.memory import MemoryStore
-from utd_engine.store.sqlite import SqliteStore
+from utd_engine.adapters.memory.store import MemoryStore
+from utd_engine.adapters.sqlite.store import SqliteStore
+from utd_engine.ports.store import Store
 
 
 class TestMemoryStore(StoreContract):

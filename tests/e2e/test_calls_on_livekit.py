@@ -15,13 +15,14 @@ from support.livekit_server import LiveKitFactory
 from support.rtc_participant import RtcParticipant
 from support.served_engine import Answer, ServedEngine, config
 
-from utd_cli._server_process import LiveKitServer
+from utd_cli.media_server.process import LiveKitServer
+from utd_engine.adapters.livekit.gateway import LiveKitGateway
+from utd_engine.adapters.livekit.tokens import ApiKey
 from utd_engine.app.naming import sfu_name
-from utd_engine.app.ports import Join, Key
 from utd_engine.config import LiveKit
 from utd_engine.domain.permissions import Permission, desired_permission
-from utd_engine.media.livekit import LiveKitGateway
-from utd_engine.media.tokens import ApiKey
+from utd_engine.ports.media import Join
+from utd_engine.ports.rooms import Key
 from utd_engine.system import SystemClock
 from utd_protocol.types import RoomType, Source
 

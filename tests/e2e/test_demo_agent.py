@@ -15,8 +15,8 @@ from support.agent_talk import ROOT, Worker
 from support.dev_stack import dev_stack
 from support.stack import Stack
 
-from utd_cli._server_process import LiveKitServer
 from utd_cli._state import StateFolder
+from utd_cli.media_server.process import LiveKitServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]  # each starts programs and talks in real time
 UTD = [sys.executable, "-m", "utd_cli"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from utd_cli._demo_call import CallOutcome
+from utd_cli.demos.call import CallOutcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]  # it rings in real time
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from utd_cli._demo_live import LiveOutcome
-from utd_cli._demo_live_eye import NOWHERE, has_bars, square_of
+from utd_cli.demos.live import LiveOutcome
+from utd_cli.demos.live_eye import NOWHERE, has_bars, square_of
 from utd_stream import TestPattern, VideoFrame
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]  # it goes live in real time

@@ -13,7 +13,7 @@ from support.sound import listen, pitch
 from support.stack import Stack
 
 from utd_stream import Tone, UTDStreamType
-from utd_stream._wav import WavWriter
+from utd_stream._media.wav import WavWriter
 
 pytestmark = pytest.mark.e2e
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -9,7 +9,7 @@ import pytest
 from support.sound import listen, pitch
 from support.stack import Stack
 
-from utd_engine.app.ports import Key
+from utd_engine.ports.rooms import Key
 from utd_protocol.views import RoomView
 from utd_stream import UTDAudioRoomSession, UTDConnectionState
 

@@ -13,8 +13,7 @@ import pytest
 from livekit import api, rtc
 from support.sound import listen, pitch, quiet
 
-from utd_cli._server_process import LiveKitServer
-from utd_stream._connection import DisconnectReason, UTDConnectionState
+from utd_cli.media_server.process import LiveKitServer
 from utd_stream._errors import (
     AuthRejected,
     ConnectError,
@@ -23,11 +22,12 @@ from utd_stream._errors import (
     PublishNotAllowed,
     Unreachable,
 )
-from utd_stream._events import DataReceived, Disconnected, TrackUnpublished
-from utd_stream._link import Abandoned
-from utd_stream._media import Tone
-from utd_stream._room import UTDRoom
-from utd_stream._video import TestPattern
+from utd_stream._media.frames import Tone
+from utd_stream._media.video import TestPattern
+from utd_stream._room.connection import DisconnectReason, UTDConnectionState
+from utd_stream._room.events import DataReceived, Disconnected, TrackUnpublished
+from utd_stream._room.link import Abandoned
+from utd_stream._room.room import UTDRoom
 
 pytestmark = pytest.mark.e2e
 

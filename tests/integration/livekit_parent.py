@@ -7,7 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from utd_cli._server_process import LiveKitServer
+from utd_cli.media_server.process import LiveKitServer
 
 
 async def main(binary: Path, folder: Path) -> None:

@@ -9,17 +9,19 @@ import pytest
 from support.faulty_store import FaultyStore
 from support.served_engine import ServedEngine, config
 
+from utd_engine.adapters.livekit.webhooks import make_reader
+from utd_engine.adapters.memory.media import MEMORY_KEY, MemoryGateway
+from utd_engine.adapters.memory.media_rooms import JoinRefused, MemoryParticipant
+from utd_engine.adapters.memory.store import MemoryStore
+from utd_engine.adapters.sqlite.store import SqliteStore
 from utd_engine.app.calls import user_name
 from utd_engine.app.naming import sfu_name
-from utd_engine.app.ports import Append, Appended, Conflict, Join, Key, StoreUnavailable
 from utd_engine.domain.permissions import Permission
 from utd_engine.main import Adapters
-from utd_engine.media.memory import MEMORY_KEY, MemoryGateway
-from utd_engine.media.memory_rooms import JoinRefused, MemoryParticipant
-from utd_engine.media.webhooks import make_reader
 from utd_engine.metrics import Metrics
-from utd_engine.store.memory import MemoryStore
-from utd_engine.store.sqlite import SqliteStore
+from utd_engine.ports.media import Join
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import Append, Appended, Conflict, StoreUnavailable
 from utd_engine.system import SystemClock, SystemIds
 from utd_engine.testing import Answer, EngineUnderTest, FakeClock, FakeIds
 from utd_protocol.types import RoomType

@@ -14,11 +14,11 @@ import pytest
 from support.linearizable import LOST, Op, linearizable
 from support.served_engine import ROOM, ServedEngine, config
 
+from utd_engine.adapters.livekit.webhooks import make_reader
+from utd_engine.adapters.memory.media import MEMORY_KEY, MemoryGateway
+from utd_engine.adapters.sqlite.store import SqliteStore
 from utd_engine.main import Adapters
-from utd_engine.media.memory import MEMORY_KEY, MemoryGateway
-from utd_engine.media.webhooks import make_reader
 from utd_engine.metrics import Metrics
-from utd_engine.store.sqlite import SqliteStore
 from utd_engine.system import SystemClock, SystemIds
 
 SEATS = 8

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from utd_cli import _demo_orders as o
-from utd_cli._demo_cast import Client, ClientFailed
+from utd_cli.demos import orders as o
+from utd_cli.demos.cast import Client, ClientFailed
 
 
 def _unheard(name: str, news: o.News) -> None:

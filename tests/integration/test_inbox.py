@@ -11,14 +11,14 @@ from support.faulty_store import FaultyStore
 from support.inbox_client import PATH, connected
 from support.served_engine import ServedEngine, config, plain_http
 
+from utd_engine.adapters.livekit.webhooks import make_reader
+from utd_engine.adapters.memory.media import MEMORY_KEY, MemoryGateway
+from utd_engine.adapters.memory.store import MemoryStore
+from utd_engine.adapters.sqlite.store import SqliteStore
 from utd_engine.config import Limits
 from utd_engine.http import inbox
 from utd_engine.main import Adapters
-from utd_engine.media.memory import MEMORY_KEY, MemoryGateway
-from utd_engine.media.webhooks import make_reader
 from utd_engine.metrics import Metrics
-from utd_engine.store.memory import MemoryStore
-from utd_engine.store.sqlite import SqliteStore
 from utd_engine.system import SystemClock, SystemIds
 from utd_engine.testing import Answer, EngineUnderTest, FakeClock
 

@@ -15,10 +15,10 @@ from livekit.protocol.room import (
 )
 from support.livekit_server import LiveKitFactory
 
-from utd_engine.app.ports import Join, MediaUnavailable
+from utd_engine.adapters.livekit.gateway import LiveKitGateway
+from utd_engine.adapters.livekit.tokens import ApiKey
 from utd_engine.domain.permissions import NOTHING, Permission
-from utd_engine.media.livekit import LiveKitGateway
-from utd_engine.media.tokens import ApiKey
+from utd_engine.ports.media import Join, MediaUnavailable
 from utd_engine.system import SystemClock
 from utd_protocol.types import Source
 

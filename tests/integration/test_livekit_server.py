@@ -16,13 +16,13 @@ import pytest
 from support.livekit_server import LiveKitFactory
 from support.rtc_participant import RtcParticipant
 
-from utd_cli import _server_process
-from utd_cli._server_config import ServerKeys, server_config
-from utd_cli._server_process import LiveKitServer, ServerFailed
-from utd_engine.app.ports import Join
+from utd_cli.media_server import process
+from utd_cli.media_server.config import ServerKeys, server_config
+from utd_cli.media_server.process import LiveKitServer, ServerFailed
+from utd_engine.adapters.livekit.gateway import LiveKitGateway
+from utd_engine.adapters.livekit.tokens import ApiKey
 from utd_engine.domain.permissions import Permission
-from utd_engine.media.livekit import LiveKitGateway
-from utd_engine.media.tokens import ApiKey
+from utd_engine.ports.media import Join
 from utd_engine.system import SystemClock
 
 pytestmark = pytest.mark.e2e
@@ -163,8 +163,8 @@ async def test_another_port_is_tried_when_any_will_do(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ports = iter([taken.getsockname()[1]])
-        free_port = _server_process._free_port
-        monkeypatch.setattr(_server_process, "_free_port", lambda: next(ports, None) or free_port())
+        free_port = process._free_port
+        monkeypatch.setattr(process, "_free_port", lambda: next(ports, None) or free_port())
         server = await livekit_factory()
         assert server.port != taken.getsockname()[1]
     assert await answers(server)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from support.sqlite_crash_writer import WORKERS
 
-from utd_engine.app.ports import Key
-from utd_engine.store.sqlite import SqliteStore
+from utd_engine.adapters.sqlite.store import SqliteStore
+from utd_engine.ports.rooms import Key
 
 WRITER = Path(__file__).parents[1] / "support/sqlite_crash_writer.py"
 ROUNDS = int(os.environ.get("UTD_CRASH_ROUNDS", "20"))

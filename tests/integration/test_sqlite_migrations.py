@@ -5,9 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from utd_engine.store.lock import StoreLocked
-from utd_engine.store.migrate import Migration, SchemaError, Status, migrate, shipped, status
-from utd_engine.store.sqlite import SqliteStore
+from utd_engine.adapters.sqlite.lock import StoreLocked
+from utd_engine.adapters.sqlite.migrate import (
+    Migration,
+    SchemaError,
+    Status,
+    migrate,
+    shipped,
+    status,
+)
+from utd_engine.adapters.sqlite.store import SqliteStore
 
 ONE = Migration(1, "0001_a.sql", "CREATE TABLE a (x INTEGER); -- first\nINSERT INTO a VALUES (1);")
 TWO = Migration(2, "0002_b.sql", "-- second; it adds\nALTER TABLE a\n  ADD COLUMN y INTEGER;\n")

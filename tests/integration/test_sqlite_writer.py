@@ -12,20 +12,14 @@ from typing import Any
 
 import pytest
 
-from utd_engine.app.ports import (
-    Append,
-    Appended,
-    AuditEntry,
-    Conflict,
-    Key,
-    NewEvent,
-    StoreUnavailable,
-)
-from utd_engine.store.connect import writing
-from utd_engine.store.lock import StoreLocked
-from utd_engine.store.rows import EPOCH
-from utd_engine.store.sqlite import SqliteStore
-from utd_engine.store.writer import GROUP, MAX_WAITING, Writer
+from utd_engine.adapters.sqlite.connect import writing
+from utd_engine.adapters.sqlite.lock import StoreLocked
+from utd_engine.adapters.sqlite.rows import EPOCH
+from utd_engine.adapters.sqlite.store import SqliteStore
+from utd_engine.adapters.sqlite.writer import GROUP, MAX_WAITING, Writer
+from utd_engine.ports.audit import AuditEntry
+from utd_engine.ports.rooms import Key, NewEvent
+from utd_engine.ports.store import Append, Appended, Conflict, StoreUnavailable
 
 
 def room(number: int) -> Key:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from support.served_engine import ROOM, Answer, ServedEngine, config
 
+from utd_engine.adapters.livekit.webhooks import make_reader
+from utd_engine.adapters.memory.media import MEMORY_KEY, MemoryGateway
+from utd_engine.adapters.sqlite.connect import writing
+from utd_engine.adapters.sqlite.store import SqliteStore
 from utd_engine.main import Adapters
-from utd_engine.media.memory import MEMORY_KEY, MemoryGateway
-from utd_engine.media.webhooks import make_reader
 from utd_engine.metrics import Metrics
-from utd_engine.store.connect import writing
-from utd_engine.store.sqlite import SqliteStore
 from utd_engine.system import SystemClock, SystemIds
 
 PLENTY = 1_000_000

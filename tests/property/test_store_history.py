@@ -9,21 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from utd_engine.app.ports import (
-    Append,
-    Appended,
-    HistoryRow,
-    IdempotencyRecord,
-    InboxEvent,
-    Key,
-    Loaded,
-    NewEvent,
-    PresenceRow,
-    Store,
-)
-from utd_engine.store.memory import MemoryStore
-from utd_engine.store.rows import EPOCH, from_ms, to_ms
-from utd_engine.store.sqlite import SqliteStore
+from utd_engine.adapters.memory.store import MemoryStore
+from utd_engine.adapters.sqlite.rows import EPOCH, from_ms, to_ms
+from utd_engine.adapters.sqlite.store import SqliteStore
+from utd_engine.ports.history import HistoryRow
+from utd_engine.ports.idempotency import IdempotencyRecord
+from utd_engine.ports.inbox import InboxEvent
+from utd_engine.ports.presence import PresenceRow
+from utd_engine.ports.rooms import Key, Loaded, NewEvent
+from utd_engine.ports.store import Append, Appended, Store
 
 MINUTE = 60_000
 KEYS = (Key("a", "room", "1"), Key("a", "room", "2"), Key("a", "call", "3"), Key("b", "room", "1"))

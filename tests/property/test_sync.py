@@ -9,7 +9,7 @@ from support.room_logs import NOW, fresh_view, left, numbered, taken, window
 from utd_protocol import events as ev
 from utd_protocol.apply import apply_all
 from utd_protocol.types import Identity, Source, Target
-from utd_stream._sync import RoomSync
+from utd_stream._engine.sync import RoomSync
 
 SEATS = 4
 PEOPLE = ("ana", "bo", "cem", "dia")

@@ -12,10 +12,11 @@ from simulation.oracle import Broken, Log
 from simulation.people import ALLOWED
 from simulation.simulator import Simulation
 
+from utd_engine.adapters.memory.media_rooms import JoinRefused, MemoryParticipant
 from utd_engine.app.naming import sfu_name
-from utd_engine.app.ports import Join, Key
 from utd_engine.domain.permissions import Permission
-from utd_engine.media.memory_rooms import JoinRefused, MemoryParticipant
+from utd_engine.ports.media import Join
+from utd_engine.ports.rooms import Key
 from utd_protocol import events as ev
 from utd_protocol.answers import CallRecord
 from utd_protocol.codec import decode_event

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 import msgspec
 from simulation.world import RoughStore
 
+from utd_engine.adapters.memory.media import MemoryGateway
 from utd_engine.app.naming import sfu_name
-from utd_engine.app.ports import Key
 from utd_engine.app.snapshots import decode
 from utd_engine.domain.permissions import desired_permission
 from utd_engine.domain.state import RoomState, is_evicted
-from utd_engine.media.memory import MemoryGateway
+from utd_engine.ports.rooms import Key
 from utd_protocol import events as ev
 from utd_protocol.apply import apply, open_view
 from utd_protocol.codec import decode_event

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from simulation.oracle import Oracle
 
-from utd_engine.app.ports import Key
-from utd_engine.media.memory import MemoryGateway
-from utd_engine.media.memory_rooms import JoinRefused, MemoryParticipant
+from utd_engine.adapters.memory.media import MemoryGateway
+from utd_engine.adapters.memory.media_rooms import JoinRefused, MemoryParticipant
+from utd_engine.ports.rooms import Key
 from utd_engine.testing import EngineUnderTest
 from utd_protocol.answers import CommandAnswer, EventsAnswer, TokenAnswer, ViewAnswer
 from utd_protocol.apply import apply

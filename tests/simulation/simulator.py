@@ -10,7 +10,7 @@ from simulation.oracle import Broken, Log, Oracle
 from simulation.people import Person
 from simulation.world import RoughNetwork, RoughStore
 
-from utd_engine.media.memory import MemoryGateway
+from utd_engine.adapters.memory.media import MemoryGateway
 from utd_engine.testing import EngineUnderTest, FakeClock, FakeIds
 
 KINDS = ("honest", "honest", "honest", "clumsy", "clumsy", "adversary", "adversary")

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from utd_engine.app.ports import Key, WebhookEvent
-from utd_engine.media.memory import MemoryGateway
-from utd_engine.store.memory import MemoryStore
+from utd_engine.adapters.memory.media import MemoryGateway
+from utd_engine.adapters.memory.store import MemoryStore
+from utd_engine.ports.media import WebhookEvent
+from utd_engine.ports.rooms import Key
 from utd_engine.testing import Answer, EngineUnderTest, FakeClock, FakeIds, Joined
 from utd_protocol.types import RoomState as Phase
 from utd_protocol.types import SeatState

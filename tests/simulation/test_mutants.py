@@ -10,13 +10,13 @@ from simulation.oracle import Broken
 from simulation.simulator import Simulation
 from simulation.world import RoughStore
 
-from utd_engine.app.ports import Append, Appended, Conflict
+from utd_engine.adapters.memory.media import MemoryGateway
 from utd_engine.domain import decide, seats
 from utd_engine.domain.permissions import Permission
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.state import Fact
 from utd_engine.domain.turn import Turn
-from utd_engine.media.memory import MemoryGateway
+from utd_engine.ports.store import Append, Appended, Conflict
 from utd_protocol import commands as c
 from utd_protocol.types import RoomState as Phase
 

@@ -4,17 +4,11 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from utd_engine.app.ports import (
-    Append,
-    Appended,
-    Conflict,
-    Key,
-    Loaded,
-    StoreUnavailable,
-    WebhookEvent,
-)
-from utd_engine.media.memory import MemoryGateway
-from utd_engine.store.memory import MemoryStore
+from utd_engine.adapters.memory.media import MemoryGateway
+from utd_engine.adapters.memory.store import MemoryStore
+from utd_engine.ports.media import WebhookEvent
+from utd_engine.ports.rooms import Key, Loaded
+from utd_engine.ports.store import Append, Appended, Conflict, StoreUnavailable
 
 
 class RoughStore(MemoryStore):

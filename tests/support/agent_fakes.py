@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from utd_stream._media import AudioFrame
-from utd_stream._participants import ParticipantKind
-from utd_stream._room import UTDRoom
+from utd_stream._media.frames import AudioFrame
+from utd_stream._room.participants import ParticipantKind
+from utd_stream._room.room import UTDRoom
 from utd_stream.agents import SessionOptions, TokenSourceResponse
 from utd_stream.agents._session import Session
 from utd_stream.agents._transcripts import FINAL, SEGMENT, TRANSCRIPTION_TOPIC

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from livekit import api
 
-from utd_cli._server_process import LiveKitServer
+from utd_cli.media_server.process import LiveKitServer
 from utd_stream.agents import Agent, LiteralTokenSource, ReceivedMessage, Session, SessionOptions
 
 ROOT = Path(__file__).parents[2]

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 from utd_engine import logs
+from utd_engine.adapters.livekit.webhooks import make_reader
+from utd_engine.adapters.memory.media import MEMORY_KEY, MemoryGateway
+from utd_engine.adapters.sqlite.store import SqliteStore
 from utd_engine.config import HTTP, Admin, Config, Limits, LiveKit, Security
 from utd_engine.main import Adapters, serving
-from utd_engine.media.memory import MEMORY_KEY, MemoryGateway
-from utd_engine.media.webhooks import make_reader
 from utd_engine.metrics import Metrics
-from utd_engine.store.sqlite import SqliteStore
 from utd_engine.system import SystemClock, SystemIds
 
 

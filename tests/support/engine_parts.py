@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
+from utd_engine.adapters.memory.media import MemoryGateway
+from utd_engine.adapters.memory.store import MemoryStore
 from utd_engine.app.commits import Context
 from utd_engine.app.naming import sfu_name
-from utd_engine.app.ports import Incarnation, Key
 from utd_engine.app.presence import Presence
 from utd_engine.app.rights import Rights
 from utd_engine.app.rooms import Rooms
@@ -18,8 +19,8 @@ from utd_engine.domain.turn import Actor
 from utd_engine.loops.relay import Relay
 from utd_engine.loops.sweep import Sweep
 from utd_engine.loops.timers import Timers
-from utd_engine.media.memory import MemoryGateway
-from utd_engine.store.memory import MemoryStore
+from utd_engine.ports.media import Incarnation
+from utd_engine.ports.rooms import Key
 from utd_engine.testing import FakeClock, FakeIds
 from utd_protocol import commands as c
 from utd_protocol import events as ev

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from utd_engine.app.ports import Store, StoreUnavailable
-from utd_engine.store.memory import MemoryStore
+from utd_engine.adapters.memory.store import MemoryStore
+from utd_engine.ports.store import Store, StoreUnavailable
 
 REASON = "disk /srv/canary-path is gone"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import jwt
 
+from utd_engine.adapters.memory.media import MEMORY_KEY
 from utd_engine.app.tokens import LEEWAY_S, MAX_TOKEN_CHARS, USER_TOKEN_TYP, derive
-from utd_engine.media.memory import MEMORY_KEY
 from utd_engine.testing import EngineUnderTest
 from utd_engine.testing._engine import MASTER
 

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import pytest
 import pytest_asyncio
 
-from utd_cli._server_binary import get_server
-from utd_cli._server_process import LiveKitServer
+from utd_cli.media_server.binary import get_server
+from utd_cli.media_server.process import LiveKitServer
 
 LiveKitFactory: TypeAlias = Callable[..., Awaitable[LiveKitServer]]
 

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from utd_engine.app.ports import Key
 from utd_engine.http.routes import ROUTES, Row
+from utd_engine.ports.rooms import Key
 from utd_engine.testing import Answer, EngineUnderTest, Joined
 
 ROOM: Final = "/api/v1/rooms/audio_room/lobby"

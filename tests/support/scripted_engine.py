@@ -23,8 +23,8 @@ from utd_protocol.apply import apply
 from utd_protocol.types import Role, RoomState, RoomType, SeatState, Source
 from utd_protocol.views import Request, RoomView
 from utd_stream._client import UTDStreamClient
-from utd_stream._connection import DisconnectReason
-from utd_stream._media import MediaInputs
+from utd_stream._media.frames import MediaInputs
+from utd_stream._room.connection import DisconnectReason
 
 ROOM = "/api/v1/rooms/audio_room/lobby"
 _BELOW = re.compile("^/api/v1(/rooms/[^/]+/[^/]+)?")

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from utd_protocol.types import Source
-from utd_stream._connection import NO_RIGHTS, DisconnectReason, Permissions
-from utd_stream._events import (
+from utd_stream._media.frames import AudioFrame
+from utd_stream._media.video import VideoFrame
+from utd_stream._room.connection import NO_RIGHTS, DisconnectReason, Permissions
+from utd_stream._room.events import (
     Connected,
     Disconnected,
     LiveKitEvent,
@@ -14,10 +16,8 @@ from utd_stream._events import (
     Reconnecting,
     RoomMetadataChanged,
 )
-from utd_stream._link import Abandoned, LinkOptions, Packet, Received, Sent
-from utd_stream._media import AudioFrame
-from utd_stream._participants import RemoteParticipant
-from utd_stream._video import VideoFrame
+from utd_stream._room.link import Abandoned, LinkOptions, Packet, Received, Sent
+from utd_stream._room.participants import RemoteParticipant
 
 LISTENER = Permissions(can_subscribe=True, can_publish_data=True)
 SPEAKER = Permissions(

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 
-from utd_stream._media import AudioFrame, Samples
+from utd_stream._media.frames import AudioFrame, Samples
 
 LOUD = 0.05
 

@@ -9,17 +9,12 @@ import itertools
 import os
 import sys
 
-from utd_engine.app.ports import (
-    Append,
-    IdempotencyRecord,
-    InboxEvent,
-    Key,
-    Loaded,
-    NewEvent,
-    StoreUnavailable,
-)
-from utd_engine.store.rows import EPOCH
-from utd_engine.store.sqlite import SqliteStore
+from utd_engine.adapters.sqlite.rows import EPOCH
+from utd_engine.adapters.sqlite.store import SqliteStore
+from utd_engine.ports.idempotency import IdempotencyRecord
+from utd_engine.ports.inbox import InboxEvent
+from utd_engine.ports.rooms import Key, Loaded, NewEvent
+from utd_engine.ports.store import Append, StoreUnavailable
 
 WORKERS = 16
 UNKNOWN = "shows when the disk is back"

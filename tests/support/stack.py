@@ -10,7 +10,7 @@ import pytest
 from support.livekit_server import LiveKitFactory
 from support.served_engine import ServedEngine, config
 
-from utd_cli._server_process import LiveKitServer
+from utd_cli.media_server.process import LiveKitServer
 from utd_engine.config import LiveKit
 from utd_stream import MediaInputs, TestPattern, Tone, UTDStreamClient
 

@@ -18,22 +18,22 @@ PACKAGES: Final = ("protocol", "sdk", "engine", "cli")
 PLANTS: Final = {
     "Engine: imports point inwards only": (
         "utd_engine/domain/seats.py",
-        "import utd_engine.app.ports",
+        "import utd_engine.app.rooms",
     ),
     "Domain and protocol do no I/O": ("utd_protocol/types.py", "import time"),
     "Only main joins the edges to the adapters": (
         "utd_engine/loops/trim.py",
-        "import utd_engine.store.memory",
+        "import utd_engine.adapters.memory.store",
     ),
     "SDK and engine meet only in the protocol": (
-        "utd_stream/_sync.py",
+        "utd_stream/_engine/sync.py",
         "import utd_engine.domain.seats",
     ),
     "The CLI starts the engine from few files": (
         "utd_cli/rooms.py",
         "import utd_engine.domain.seats",
     ),
-    "livekit has one door on each side": ("utd_stream/_room.py", "import livekit.rtc"),
+    "livekit has one door on each side": ("utd_stream/_room/room.py", "import livekit.rtc"),
     "The database driver stays in the store": ("utd_engine/app/rooms.py", "import sqlite3"),
     "Nothing imports the command line": ("utd_stream/_client.py", "import utd_cli.rooms"),
 }

@@ -11,7 +11,7 @@ import pytest_asyncio
 from livekit import api
 from support.agent_talk import ROOT, AgentWorld, StartWorker, Worker
 
-from utd_cli._server_process import LiveKitServer
+from utd_cli.media_server.process import LiveKitServer
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -10,7 +10,7 @@ from support.agent_talk import AgentWorld, ready, until
 
 from utd_protocol.types import Source
 from utd_stream import AudioFrame, UTDRoom
-from utd_stream._link import IncomingBytes
+from utd_stream._room.link import IncomingBytes
 from utd_stream.agents import E2EEOptions, LiteralTokenSource, Session, SessionOptions, UserInput
 
 pytestmark = pytest.mark.e2e

@@ -4,7 +4,7 @@ import pytest
 from support.agent_fakes import ROOM, START, AgentStage, FakeSurroundings, settle
 
 from utd_stream import UTDRoom
-from utd_stream._link import StreamInfo
+from utd_stream._room.link import StreamInfo
 from utd_stream.agents import (
     AgentTranscript,
     ReceivedMessage,

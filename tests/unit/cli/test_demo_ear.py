@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from utd_cli._demo_ear import Ear
-from utd_cli._demo_sound import FLOOR_DBFS
+from utd_cli.demos.ear import Ear
+from utd_cli.demos.sound import FLOOR_DBFS
 from utd_stream import AudioFrame
 
 SILENT = AudioFrame(np.zeros(480, np.int16))

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from utd_cli._demo_play import Outcome
+from utd_cli.demos.play import Outcome
 
 GOOD = Outcome(
     heard_hz=440.4,

@@ -4,7 +4,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from utd_cli._demo_sound import (
+from utd_cli.demos.sound import (
     FLOOR_DBFS,
     RATE,
     Sound,

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from utd_cli import _server_release
 from utd_cli.__main__ import COMMANDS, main
-from utd_cli._server_binary import ServerNotFound, cached_path, find_server, get_server
-from utd_cli._server_build import build
-from utd_cli._server_pin import VERSION, Unobtainable, check
-from utd_cli._server_release import download
+from utd_cli.media_server import release as server_release
+from utd_cli.media_server.binary import ServerNotFound, cached_path, find_server, get_server
+from utd_cli.media_server.build import build
+from utd_cli.media_server.pin import VERSION, Unobtainable, check
+from utd_cli.media_server.release import download
 
 SCRIPT = "#!/bin/sh\necho livekit-server version {}\n"
 GO = """#!/bin/sh
@@ -229,8 +229,8 @@ ASSET = f"livekit_{VERSION}_linux_amd64.tar.gz"
 @pytest.fixture
 def release(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, dict[str, bytes]]]:
     """A web server with the files of a release, for a machine that has one."""
-    monkeypatch.setattr(_server_release.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(_server_release.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(server_release.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(server_release.platform, "machine", lambda: "x86_64")
     files: dict[str, bytes] = {}
 
     class Files(BaseHTTPRequestHandler):
@@ -299,7 +299,7 @@ def test_an_unreachable_release_is_no_way(tmp_path: Path, lines: list[str]) -> N
 def test_a_platform_without_a_release_is_named(
     tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_server_release.platform, "system", lambda: "Plan9")
+    monkeypatch.setattr(server_release.platform, "system", lambda: "Plan9")
     with pytest.raises(Unobtainable, match="no official release for plan9/"):
         download(tmp_path, lines.append, release="http://127.0.0.1:9")
 

@@ -7,10 +7,12 @@ import pytest
 from support.faulty_store import FaultyStore
 from support.forged import identity_token
 
-from utd_engine.app.ports import Join, Key, StoreUnavailable
+from utd_engine.adapters.memory.media import MEMORY_KEY
+from utd_engine.adapters.memory.media_rooms import JoinRefused, MemoryParticipant, MemoryRoom
 from utd_engine.domain.permissions import Permission
-from utd_engine.media.memory import MEMORY_KEY
-from utd_engine.media.memory_rooms import JoinRefused, MemoryParticipant, MemoryRoom
+from utd_engine.ports.media import Join
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import StoreUnavailable
 from utd_engine.testing import Answer, EngineUnderTest
 from utd_protocol.types import AgentStatus, RoomState, RoomType, Source
 from utd_protocol.views import AgentView, RoomView

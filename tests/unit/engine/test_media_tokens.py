@@ -6,15 +6,15 @@ from typing import Any
 import jwt
 import pytest
 
-from utd_engine.app.ports import Join
-from utd_engine.domain.permissions import NOTHING, Permission
-from utd_engine.media.tokens import (
+from utd_engine.adapters.livekit.tokens import (
     API_TOKENS_KEPT,
     ApiKey,
     ApiTokens,
     Signer,
     mint_join,
 )
+from utd_engine.domain.permissions import NOTHING, Permission
+from utd_engine.ports.media import Join
 from utd_protocol.types import Source
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 999_000, tzinfo=UTC)

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import pytest
 
-from utd_engine.app.ports import Join, MediaUnavailable, WebhookEvent
+from utd_engine.adapters.memory.media import MemoryGateway
+from utd_engine.adapters.memory.media_rooms import JoinRefused, MemoryParticipant
 from utd_engine.domain.permissions import Permission
-from utd_engine.media.memory import MemoryGateway
-from utd_engine.media.memory_rooms import JoinRefused, MemoryParticipant
+from utd_engine.ports.media import Join, MediaUnavailable, WebhookEvent
 from utd_protocol.types import Source
 
 T = TypeVar("T")

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 from support.engine_parts import Parts
 
-from utd_engine.app.ports import Key, Loaded
-from utd_engine.store.memory import MemoryStore
+from utd_engine.adapters.memory.store import MemoryStore
+from utd_engine.ports.rooms import Key, Loaded
 from utd_protocol import commands as c
 from utd_protocol.codec import Window, decode_window
 

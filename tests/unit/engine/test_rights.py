@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from support.engine_parts import Parts
 
-from utd_engine.app.ports import Key
+from utd_engine.ports.rooms import Key
 from utd_protocol import commands as c
 
 

@@ -5,17 +5,12 @@ import asyncio
 import pytest
 from support.engine_parts import Parts
 
+from utd_engine.adapters.memory.store import MemoryStore
 from utd_engine.app.commits import Commit, Context, Idempotency
-from utd_engine.app.ports import (
-    Append,
-    Appended,
-    Conflict,
-    Key,
-    PresenceRow,
-    StoreUnavailable,
-)
 from utd_engine.domain.turn import Actor
-from utd_engine.store.memory import MemoryStore
+from utd_engine.ports.presence import PresenceRow
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import Append, Appended, Conflict, StoreUnavailable
 from utd_protocol import commands as c
 from utd_protocol.policy import PolicyPatch
 from utd_protocol.types import DataPolicy, Identity

@@ -2,9 +2,9 @@ import asyncio
 
 from support.engine_parts import Parts
 
-from utd_engine.app.ports import Key, Loaded
+from utd_engine.adapters.memory.store import MemoryStore
 from utd_engine.app.snapshots import Snapshot, Snapshots
-from utd_engine.store.memory import MemoryStore
+from utd_engine.ports.rooms import Key, Loaded
 from utd_protocol import commands as c
 
 

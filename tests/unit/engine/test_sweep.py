@@ -3,9 +3,11 @@ from collections import Counter
 
 from support.engine_parts import Parts
 
-from utd_engine.app.ports import Join, Key, StoreUnavailable
+from utd_engine.adapters.memory.store import MemoryStore
 from utd_engine.domain.permissions import Permission
-from utd_engine.store.memory import MemoryStore
+from utd_engine.ports.media import Join
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import StoreUnavailable
 from utd_protocol import commands as c
 from utd_protocol.types import Source
 

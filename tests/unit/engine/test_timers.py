@@ -3,9 +3,9 @@ from datetime import datetime, timedelta
 
 from support.engine_parts import Parts
 
-from utd_engine.app.ports import StoreUnavailable
+from utd_engine.adapters.memory.store import MemoryStore
 from utd_engine.domain.orders import PresenceChanged
-from utd_engine.store.memory import MemoryStore
+from utd_engine.ports.store import StoreUnavailable
 from utd_protocol import commands as c
 from utd_protocol.policy import Policy, PolicyPatch
 from utd_protocol.types import Identity, SeatState

@@ -10,10 +10,10 @@ import jwt
 import orjson
 import pytest
 
-from utd_engine.app.ports import Join, Observed
+from utd_engine.adapters.livekit.tokens import ApiKey, ApiTokens, Signer, mint_join
+from utd_engine.adapters.livekit.webhooks import make_reader
 from utd_engine.domain.permissions import Permission
-from utd_engine.media.tokens import ApiKey, ApiTokens, Signer, mint_join
-from utd_engine.media.webhooks import make_reader
+from utd_engine.ports.media import Join, Observed
 from utd_protocol.types import Source
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

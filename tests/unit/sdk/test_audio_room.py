@@ -22,9 +22,7 @@ from utd_protocol.types import (
     Target,
 )
 from utd_protocol.views import Request
-from utd_stream._audio_room import UTDAudioRoomSession
 from utd_stream._client import UTDStreamClient
-from utd_stream._connection import DisconnectReason, UTDConnectionState
 from utd_stream._errors import (
     Conflict,
     Kicked,
@@ -33,7 +31,9 @@ from utd_stream._errors import (
     PublishNotAllowed,
     Unreachable,
 )
-from utd_stream._events import ActiveSpeakersChanged
+from utd_stream._room.connection import DisconnectReason, UTDConnectionState
+from utd_stream._room.events import ActiveSpeakersChanged
+from utd_stream._sessions.audio_room import UTDAudioRoomSession
 
 MIC = Source.MICROPHONE
 BO = Identity("bo")

@@ -14,9 +14,7 @@ from support.scripted_livekit import SPEAKER
 from utd_protocol import events as ev
 from utd_protocol.answers import CallAnswer
 from utd_protocol.types import CallReason, CallStatus, Identity, RoomType, Source
-from utd_stream._call import UTDCallSession
 from utd_stream._client import UTDStreamClient
-from utd_stream._connection import DisconnectReason
 from utd_stream._errors import (
     CallOver,
     ClosedByUs,
@@ -27,8 +25,10 @@ from utd_stream._errors import (
     Unavailable,
     Unreachable,
 )
-from utd_stream._incoming import IncomingCall
 from utd_stream._models import UTDCallStatus, UTDStreamType
+from utd_stream._room.connection import DisconnectReason
+from utd_stream._sessions.call import UTDCallSession
+from utd_stream._sessions.incoming import IncomingCall
 
 MIC, CAMERA = Source.MICROPHONE, Source.CAMERA
 AUDIO, VIDEO = UTDStreamType.AUDIO_CALL, UTDStreamType.VIDEO_CALL

@@ -7,7 +7,6 @@ from support.scripted_http import answer, refusal
 from utd_protocol.policy import PolicyPatch
 from utd_protocol.types import RoomType
 from utd_stream._client import UTDStreamClient
-from utd_stream._connection import UTDConnectionState
 from utd_stream._errors import (
     AuthRejected,
     Banned,
@@ -17,6 +16,7 @@ from utd_stream._errors import (
     Unreachable,
 )
 from utd_stream._models import UTDStreamType
+from utd_stream._room.connection import UTDConnectionState
 
 
 async def test_a_join_connects_and_catches_up() -> None:

@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from utd_stream._devices import Microphone, Speakers
 from utd_stream._errors import DeviceFailed
-from utd_stream._media import Tone
+from utd_stream._media.devices import Microphone, Speakers
+from utd_stream._media.frames import Tone
 
 
 class Stream:

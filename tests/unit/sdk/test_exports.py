@@ -87,7 +87,7 @@ def test_what_signatures_name_can_be_imported() -> None:
     importable = {*utd_stream.__all__, *agents.__all__, *FOLDED}
     missing = {
         f"{where}: {name}"
-        for path in Path(utd_stream.__file__).parent.glob("_[a-z]*.py")
+        for path in Path(utd_stream.__file__).parent.glob("_[a-z]*/*.py")
         for where, name in _annotated(ast.parse(path.read_text()))
         if name not in importable
     }

@@ -10,7 +10,8 @@ import pytest
 from support.scripted_http import Asked, Said, ScriptedHTTP, answer, refusal, serving
 
 from utd_protocol.answers import SessionAnswer
-from utd_stream._bearer import Bearer, expiry_of
+from utd_stream._engine.bearer import Bearer, expiry_of
+from utd_stream._engine.http import EngineHTTP, decode, read, segment, write
 from utd_stream._errors import (
     AuthRejected,
     Banned,
@@ -25,7 +26,6 @@ from utd_stream._errors import (
     VersionMismatch,
     from_problem,
 )
-from utd_stream._http import EngineHTTP, decode, read, segment, write
 
 
 @asynccontextmanager

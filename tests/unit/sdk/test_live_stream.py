@@ -13,8 +13,8 @@ from utd_protocol.types import Direction, Identity, RoomState, RoomType, Source,
 from utd_protocol.views import Request
 from utd_stream._client import UTDStreamClient
 from utd_stream._errors import Conflict, PublishFailed, PublishNotAllowed
-from utd_stream._live_stream import UTDLiveStreamSession
 from utd_stream._models import UTDStageMember
+from utd_stream._sessions.live_stream import UTDLiveStreamSession
 
 MIC, CAMERA, SCREEN = Source.MICROPHONE, Source.CAMERA, Source.SCREEN_SHARE
 BOTH = (CAMERA, MIC)

@@ -8,7 +8,7 @@ import pytest
 from support.sound import pitch
 
 from utd_stream._errors import Invalid
-from utd_stream._media import AudioFrame, Push, Tone, mix, resample, silence
+from utd_stream._media.frames import AudioFrame, Push, Tone, mix, resample, silence
 
 
 async def test_a_tone_has_its_pitch_and_no_steps() -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from utd_stream._connection import DisconnectReason
 from utd_stream._errors import AuthRejected, ConnectError, Unreachable, UTDStreamException
 from utd_stream._livekit._translation import no_answer, quality_for, reason_of, refusal
+from utd_stream._room.connection import DisconnectReason
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbmEifQ.c2lnbmF0dXJl"
 SIGNAL = "engine: signal failure: "

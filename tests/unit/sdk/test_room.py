@@ -12,9 +12,6 @@ import pytest
 from support.sound import listen, pitch
 
 from utd_protocol.types import Source
-from utd_stream import _events as ev
-from utd_stream._connection import ConnectionQuality, DisconnectReason, Permissions
-from utd_stream._connection import UTDConnectionState as State
 from utd_stream._errors import (
     AuthRejected,
     ClosedByUs,
@@ -26,10 +23,13 @@ from utd_stream._errors import (
     PublishNotAllowed,
     Unreachable,
 )
-from utd_stream._link import Abandoned, IncomingText
-from utd_stream._media import AudioFrame, MediaInputs, Push, Tone
-from utd_stream._room import UTDRoom
-from utd_stream._video import TestPattern
+from utd_stream._media.frames import AudioFrame, MediaInputs, Push, Tone
+from utd_stream._media.video import TestPattern
+from utd_stream._room import events as ev
+from utd_stream._room.connection import ConnectionQuality, DisconnectReason, Permissions
+from utd_stream._room.connection import UTDConnectionState as State
+from utd_stream._room.link import Abandoned, IncomingText
+from utd_stream._room.room import UTDRoom
 from utd_stream.testing import EVERYTHING, FakeLiveKit
 
 T = TypeVar("T")

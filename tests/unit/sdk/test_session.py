@@ -11,9 +11,7 @@ from support.scripted_http import Said, answer, refusal
 
 from utd_protocol import events as ev
 from utd_protocol.types import BanScope, Identity
-from utd_stream._audio_room import UTDAudioRoomSession
 from utd_stream._client import UTDStreamClient
-from utd_stream._connection import DisconnectReason, UTDConnectionState
 from utd_stream._errors import (
     Closed,
     ClosedByUs,
@@ -26,7 +24,9 @@ from utd_stream._errors import (
     Unreachable,
     UTDStreamException,
 )
-from utd_stream._updates import Resynced
+from utd_stream._room.connection import DisconnectReason, UTDConnectionState
+from utd_stream._sessions.audio_room import UTDAudioRoomSession
+from utd_stream._sessions.updates import Resynced
 
 CONNECTED = UTDConnectionState.CONNECTED
 RECONNECTING = UTDConnectionState.RECONNECTING
@@ -514,7 +514,7 @@ async def test_being_put_out_by_ones_own_leave_is_no_kick() -> None:
 async def test_a_silent_engine_does_not_hold_up_a_leave(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("utd_stream._session._LEAVE_WITHIN", 0.1)
+    monkeypatch.setattr("utd_stream._sessions.session._LEAVE_WITHIN", 0.1)
     async with scripted() as (engine, client):
         room = await joined(client)
         engine.rules["POST /leave"] = lambda _: refusal("unavailable")

@@ -3,7 +3,7 @@ from support.room_logs import ROOM_ID, fresh_view, left, taken, window
 
 from utd_protocol.apply import apply_all
 from utd_protocol.events import UnknownEvent
-from utd_stream._sync import RoomSync
+from utd_stream._engine.sync import RoomSync
 
 LOG = [taken(0, "ana", 2), taken(1, "bo", 3), left(0, "ana", 4), taken(2, "ana", 5)]
 

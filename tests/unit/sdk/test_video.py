@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from utd_stream._errors import DeviceFailed, Invalid
-from utd_stream._image import ImageFile
-from utd_stream._video import PushVideo, TestPattern, as_frame
+from utd_stream._media.image import ImageFile
+from utd_stream._media.video import PushVideo, TestPattern, as_frame
 
 PICTURE = np.random.default_rng(7).integers(0, 256, (20, 24, 3), np.uint8)
 

@@ -8,8 +8,8 @@ import pytest
 from support.sound import pitch
 
 from utd_stream._errors import DeviceFailed
-from utd_stream._media import AudioFrame
-from utd_stream._wav import WavFile, WavWriter
+from utd_stream._media.frames import AudioFrame
+from utd_stream._media.wav import WavFile, WavWriter
 
 
 def tone_file(path: Path, *, rate: int = 48_000, channels: int = 1, width: int = 2) -> Path:

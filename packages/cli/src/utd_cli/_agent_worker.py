@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from utd_cli._server_process import LiveKitServer
+from utd_cli.media_server import die_with_parent
+from utd_cli.media_server.process import LiveKitServer
 
 PROGRAM: Final = Path(__file__).parent / "worker_program" / "echo_agent.py"
 ENVIRONMENT: Final = Path(".venv-agents/bin/python")
@@ -94,7 +95,7 @@ def _command(python: Path, name: str) -> list[str]:
     command = [str(python.absolute()), str(PROGRAM), name]
     if sys.platform != "linux":
         return command
-    guard = Path(__file__).with_name("_die_with_parent.py")
+    guard = Path(die_with_parent.__file__)
     return [sys.executable, "-I", "-S", str(guard), str(os.getpid()), *command]
 
 

@@ -16,21 +16,21 @@ import msgspec
 from msgspec import structs
 from rich.console import Console
 
-from utd_cli import _demo_orders as o
-from utd_cli._demo_agent import agent
-from utd_cli._demo_call import call
-from utd_cli._demo_cast import Client, ClientFailed
-from utd_cli._demo_live import live
-from utd_cli._demo_play import ANSWER_HZ, PEOPLE, Cast, play
-from utd_cli._demo_sound import RATE, without_silence
-from utd_cli._demo_stage import Stage
-from utd_cli._demo_wav import read_wav, write_wav
 from utd_cli._engine_api import EngineAPI
-from utd_cli._server_binary import ServerNotFound, get_server
-from utd_cli._server_pin import VERSION
 from utd_cli._state import DEFAULT, RunningStack, read_running
+from utd_cli.demos import orders as o
+from utd_cli.demos.agent import agent
+from utd_cli.demos.call import call
+from utd_cli.demos.cast import Client, ClientFailed
+from utd_cli.demos.live import live
+from utd_cli.demos.play import ANSWER_HZ, PEOPLE, Cast, play
+from utd_cli.demos.sound import RATE, without_silence
+from utd_cli.demos.stage import Stage
+from utd_cli.demos.wav import read_wav, write_wav
 from utd_cli.dev import Stack, StackFailed, configure_logs
 from utd_cli.livekit import progress
+from utd_cli.media_server.binary import ServerNotFound, get_server
+from utd_cli.media_server.pin import VERSION
 from utd_cli.serve import fast_loop
 from utd_stream import UTDStreamException
 

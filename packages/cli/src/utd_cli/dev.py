@@ -19,19 +19,19 @@ from rich.table import Table
 from rich.text import Text
 
 from utd_cli._narration import describe, printable
-from utd_cli._server_binary import ServerNotFound, get_server
-from utd_cli._server_process import LiveKitServer, ServerFailed
 from utd_cli._state import DEFAULT, FolderInUse, RunningStack, Secrets, StateFolder
 from utd_cli.livekit import progress
+from utd_cli.media_server.binary import ServerNotFound, get_server
+from utd_cli.media_server.process import LiveKitServer, ServerFailed
 from utd_cli.serve import fast_loop
 from utd_engine import logs
+from utd_engine.adapters.sqlite.migrate import SchemaError
 from utd_engine.app.apps import Apps
 from utd_engine.app.commits import Commit
-from utd_engine.app.ports import StoreUnavailable
 from utd_engine.config import HTTP, Admin, Config, ConfigError, LiveKit, Security, Store
 from utd_engine.domain.refusal import Refused
 from utd_engine.main import HOOK_PATH, Serving, serving
-from utd_engine.store.migrate import SchemaError
+from utd_engine.ports.store import StoreUnavailable
 from utd_protocol.codec import decode_event
 
 APP_ID: Final = "dev"

@@ -4,8 +4,8 @@ import time
 
 import click
 
-from utd_cli._server_binary import ServerNotFound, cached_path, find_server, get_server
-from utd_cli._server_pin import VERSION, Report
+from utd_cli.media_server.binary import ServerNotFound, cached_path, find_server, get_server
+from utd_cli.media_server.pin import VERSION, Report
 
 
 @click.group()

@@ -10,8 +10,8 @@ import click
 
 from utd_engine import config as engine_config
 from utd_engine import logs, main
-from utd_engine.app.ports import StoreUnavailable
-from utd_engine.store import migrate as migrations
+from utd_engine.adapters.sqlite import migrate as migrations
+from utd_engine.ports.store import StoreUnavailable
 
 config_option = click.option(
     "--config",

@@ -16,6 +16,10 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from utd_engine import config as cfg
+from utd_engine.adapters.livekit.gateway import LiveKitGateway
+from utd_engine.adapters.livekit.tokens import ApiKey
+from utd_engine.adapters.livekit.webhooks import make_reader
+from utd_engine.adapters.sqlite.store import SqliteStore
 from utd_engine.app.admission import Admission
 from utd_engine.app.agents import Agents
 from utd_engine.app.apps import Apps
@@ -26,7 +30,6 @@ from utd_engine.app.entrance import Entrance
 from utd_engine.app.inbox import Waiters
 from utd_engine.app.limits import Limiter, Rate
 from utd_engine.app.locating import Locator
-from utd_engine.app.ports import Clock, Ids, Key, MediaGateway, Store, WebhookReader
 from utd_engine.app.presence import Presence
 from utd_engine.app.rights import Rights
 from utd_engine.app.rooms import Rooms
@@ -45,11 +48,11 @@ from utd_engine.loops.relay import Relay
 from utd_engine.loops.sweep import Sweep
 from utd_engine.loops.timers import Timers
 from utd_engine.loops.trim import Trim
-from utd_engine.media.livekit import LiveKitGateway
-from utd_engine.media.tokens import ApiKey
-from utd_engine.media.webhooks import make_reader
 from utd_engine.metrics import Metrics
-from utd_engine.store.sqlite import SqliteStore
+from utd_engine.ports.clock import Clock, Ids
+from utd_engine.ports.media import MediaGateway, WebhookReader
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import Store
 from utd_engine.system import SystemClock, SystemIds
 
 HOOK_PATH: Final = "/hooks/livekit"

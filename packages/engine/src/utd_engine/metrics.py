@@ -5,8 +5,8 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from utd_engine.app.ports import Key
 from utd_engine.app.presence import Repairs
+from utd_engine.ports.rooms import Key
 
 _FAST = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 

@@ -9,17 +9,17 @@ from msgspec import structs
 from utd_protocol.answers import TokenRequest
 from utd_protocol.policy import PolicyPatch
 from utd_protocol.types import Role, RoomType, SeatMode
-from utd_stream._audio_room import UTDAudioRoomSession
-from utd_stream._backoff import Jitter, even_jitter
-from utd_stream._encryption import E2EEOptions
-from utd_stream._http import DEADLINE, EngineHTTP, decode, write
-from utd_stream._link import ABANDONED_FOR, Abandoned, OpenLink
-from utd_stream._live_stream import UTDLiveStreamSession
-from utd_stream._media import MediaInputs
+from utd_stream._engine.backoff import Jitter, even_jitter
+from utd_stream._engine.http import DEADLINE, EngineHTTP, decode, write
+from utd_stream._media.frames import MediaInputs
 from utd_stream._models import UTDStreamType, UTDTokenResponse
-from utd_stream._personal import IdentityToken, PersonalClient
-from utd_stream._room import UTDRoom
-from utd_stream._session import UTDSession
+from utd_stream._room.encryption import E2EEOptions
+from utd_stream._room.link import ABANDONED_FOR, Abandoned, OpenLink
+from utd_stream._room.room import UTDRoom
+from utd_stream._sessions.audio_room import UTDAudioRoomSession
+from utd_stream._sessions.live_stream import UTDLiveStreamSession
+from utd_stream._sessions.personal import IdentityToken, PersonalClient
+from utd_stream._sessions.session import UTDSession
 from utd_stream.agents._engine import EngineTokenSource
 from utd_stream.agents._options import SessionOptions
 from utd_stream.agents._session import Session

@@ -11,7 +11,6 @@ from utd_engine.app.apps import Tenant
 from utd_engine.app.bans import Bans
 from utd_engine.app.commits import Commit, Context
 from utd_engine.app.naming import ban_place, room_key_name, sfu_name
-from utd_engine.app.ports import Clock, Ids, Join, Key, MediaGateway, MediaUnavailable, Store
 from utd_engine.app.presence import Presence
 from utd_engine.app.rights import attributes_of
 from utd_engine.app.rooms import Rooms, Taken, is_open
@@ -23,6 +22,10 @@ from utd_engine.domain.refusal import Refused
 from utd_engine.domain.seats import DEFAULT_SEATS
 from utd_engine.domain.state import RoomState, generation, watched
 from utd_engine.domain.turn import ENGINE
+from utd_engine.ports.clock import Clock, Ids
+from utd_engine.ports.media import Join, MediaGateway, MediaUnavailable
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import Store
 from utd_protocol import events as ev
 from utd_protocol.answers import OpenRequest, TokenAnswer, TokenRequest
 from utd_protocol.policy import patched

@@ -15,20 +15,16 @@ from utd_engine.app.apps import Tenant
 from utd_engine.app.bans import Bans
 from utd_engine.app.commits import Commit
 from utd_engine.app.naming import ban_place, sfu_name
-from utd_engine.app.ports import (
-    Clock,
-    Ids,
-    Key,
-    MediaGateway,
-    MediaUnavailable,
-    StoreUnavailable,
-    Tasks,
-)
 from utd_engine.app.rooms import Rooms, Taken, is_open
 from utd_engine.app.snapshots import Snapshot
 from utd_engine.domain.agents import Ask, to_ask
 from utd_engine.domain.orders import AgentAsked
 from utd_engine.domain.refusal import Refused
+from utd_engine.ports.clock import Clock, Ids
+from utd_engine.ports.media import MediaGateway, MediaUnavailable
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import StoreUnavailable
+from utd_engine.ports.tasks import Tasks
 from utd_protocol import events as ev
 from utd_protocol.answers import AgentTokenAnswer, AgentTokenRequest
 from utd_protocol.types import Identity, Role, RoomId, RoomName, RoomType

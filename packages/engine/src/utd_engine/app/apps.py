@@ -7,9 +7,11 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from utd_engine.app.ports import AppRow, Clock, Ids, KeyRow, Store
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.turn import Preset
+from utd_engine.ports.clock import Clock, Ids
+from utd_engine.ports.store import Store
+from utd_engine.ports.tenants import AppRow, KeyRow
 from utd_protocol.policy import Policy, PolicyPatch, default_policy, patched
 from utd_protocol.types import RoomType
 

@@ -3,8 +3,10 @@
 from typing import Final
 
 from utd_engine.app.commits import Commit
-from utd_engine.app.ports import BanRow, Clock, Store
 from utd_engine.domain.refusal import Refused
+from utd_engine.ports.bans import BanRow
+from utd_engine.ports.clock import Clock
+from utd_engine.ports.store import Store
 
 TRUSTED_S: Final = 5.0
 """Another replica's ban is noticed after this long; the sweep puts out who slipped in meanwhile."""

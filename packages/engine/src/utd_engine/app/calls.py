@@ -14,21 +14,16 @@ from utd_engine.app.admission import Admission, Person
 from utd_engine.app.apps import Tenant
 from utd_engine.app.bans import Bans
 from utd_engine.app.commits import IDEMPOTENCY_KEPT, Context, Idempotency, replay
-from utd_engine.app.ports import (
-    Answered,
-    Clock,
-    HistoryRow,
-    IdempotencyRecord,
-    Ids,
-    Key,
-    MediaUnavailable,
-    Store,
-    StoreUnavailable,
-)
 from utd_engine.app.rooms import Rooms, is_open
 from utd_engine.app.snapshots import Snapshot
 from utd_engine.domain.calls import WAITING
 from utd_engine.domain.refusal import Refused
+from utd_engine.ports.clock import Clock, Ids
+from utd_engine.ports.history import HistoryRow
+from utd_engine.ports.idempotency import Answered, IdempotencyRecord
+from utd_engine.ports.media import MediaUnavailable
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import Store, StoreUnavailable
 from utd_protocol import commands as c
 from utd_protocol import events as ev
 from utd_protocol.answers import CallAnswer, CallRecord, CallRequest, Page, TokenAnswer

@@ -9,17 +9,6 @@ import msgspec
 
 from utd_engine.app.letters import letters, stored
 from utd_engine.app.naming import ban_place
-from utd_engine.app.ports import (
-    Answered,
-    Append,
-    AuditEntry,
-    BanLift,
-    BanRow,
-    HistoryRow,
-    IdempotencyRecord,
-    Key,
-    NewEvent,
-)
 from utd_engine.app.snapshots import Snapshot, encode
 from utd_engine.domain.deadlines import next_deadline
 from utd_engine.domain.orders import Order
@@ -36,6 +25,12 @@ from utd_engine.domain.state import (
     public_only,
 )
 from utd_engine.domain.turn import Actor
+from utd_engine.ports.audit import AuditEntry
+from utd_engine.ports.bans import BanLift, BanRow
+from utd_engine.ports.history import HistoryRow
+from utd_engine.ports.idempotency import Answered, IdempotencyRecord
+from utd_engine.ports.rooms import Key, NewEvent
+from utd_engine.ports.store import Append
 from utd_protocol import commands as c
 from utd_protocol import events as ev
 from utd_protocol.answers import CallRecord, CommandAnswer

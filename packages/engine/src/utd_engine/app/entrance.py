@@ -6,10 +6,10 @@ from typing import Final
 from utd_engine.app.admission import Person
 from utd_engine.app.apps import Tenant
 from utd_engine.app.bans import Bans
-from utd_engine.app.ports import Clock, Ids
 from utd_engine.app.tokens import Bearer, IdentityTokens, UserTokens
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.turn import Actor
+from utd_engine.ports.clock import Clock, Ids
 from utd_protocol.answers import SessionRequest, TokenRequest
 from utd_protocol.types import check_identity
 

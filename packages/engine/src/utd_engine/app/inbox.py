@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from utd_engine.app.commits import Commit
-from utd_engine.app.ports import Key
+from utd_engine.ports.rooms import Key
 
 
 class Waiters:

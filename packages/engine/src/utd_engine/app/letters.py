@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from utd_engine.app.ports import InboxEvent
 from utd_engine.domain.state import BanSet, Fact, RoomState
+from utd_engine.ports.inbox import InboxEvent
 from utd_protocol import events as ev
 from utd_protocol import inbox as ib
 from utd_protocol.types import CallStatus, Identity

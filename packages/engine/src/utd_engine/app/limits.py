@@ -5,8 +5,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from utd_engine.app.ports import Clock
 from utd_engine.domain.refusal import Refused
+from utd_engine.ports.clock import Clock
 
 KEPT: Final = 100_000
 _SLACK: Final = 1e-9

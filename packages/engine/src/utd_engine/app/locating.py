@@ -8,13 +8,13 @@ from utd_engine.app.admission import Admission, refuse_kicked, room_ended
 from utd_engine.app.apps import Tenant
 from utd_engine.app.bans import Bans
 from utd_engine.app.naming import ban_place
-from utd_engine.app.ports import Key
 from utd_engine.app.rooms import is_open
 from utd_engine.app.snapshots import Snapshot, Snapshots
 from utd_engine.app.tokens import UserClaims
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.state import generation, is_evicted, is_stranger
 from utd_engine.domain.turn import Actor
+from utd_engine.ports.rooms import Key
 from utd_protocol.types import RoomType
 
 NEVER = -1

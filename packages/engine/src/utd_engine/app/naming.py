@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from utd_engine.app.ports import Key
+from utd_engine.ports.rooms import Key
 from utd_protocol.types import RoomType
 
 

@@ -11,15 +11,6 @@ from typing import Final, NamedTuple
 
 from utd_engine.app.commits import Commit
 from utd_engine.app.naming import ban_place, sfu_name
-from utd_engine.app.ports import (
-    Clock,
-    Incarnation,
-    Key,
-    MediaGateway,
-    Observed,
-    PresenceRow,
-    Store,
-)
 from utd_engine.app.rights import WHOLE_ROOM, Rights
 from utd_engine.app.rooms import Rooms, is_open
 from utd_engine.app.snapshots import Snapshots
@@ -29,6 +20,11 @@ from utd_engine.domain.presence import MANY
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.state import RoomState, watched
 from utd_engine.domain.turn import ENGINE, SERVER, Actor
+from utd_engine.ports.clock import Clock
+from utd_engine.ports.media import Incarnation, MediaGateway, Observed
+from utd_engine.ports.presence import PresenceRow
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import Store
 from utd_protocol import commands as c
 from utd_protocol.types import Identity
 

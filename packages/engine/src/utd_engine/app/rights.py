@@ -11,10 +11,13 @@ from typing import Final, TypeAlias
 import structlog
 
 from utd_engine.app.naming import sfu_name
-from utd_engine.app.ports import Key, MediaGateway, MediaUnavailable, StoreUnavailable, Tasks
 from utd_engine.app.snapshots import Snapshots
 from utd_engine.domain.permissions import desired_permission
 from utd_engine.domain.state import RoomState, is_evicted, is_stranger
+from utd_engine.ports.media import MediaGateway, MediaUnavailable
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import StoreUnavailable
+from utd_engine.ports.tasks import Tasks
 from utd_protocol.types import RoomState as Phase
 
 OnFailure: TypeAlias = Callable[[Key], None]

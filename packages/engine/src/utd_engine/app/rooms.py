@@ -22,18 +22,6 @@ from utd_engine.app.commits import (
 )
 from utd_engine.app.letters import incoming, stored
 from utd_engine.app.naming import room_key_name
-from utd_engine.app.ports import (
-    Answered,
-    Append,
-    Appended,
-    Clock,
-    Conflict,
-    IdempotencyRecord,
-    Key,
-    NewEvent,
-    Store,
-    StoreUnavailable,
-)
 from utd_engine.app.snapshots import Cell, Snapshot, Snapshots, encode
 from utd_engine.domain.deadlines import next_deadline
 from utd_engine.domain.decide import decide, decide_open
@@ -42,6 +30,10 @@ from utd_engine.domain.permissions import concerned, listeners_differ, permissio
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.state import RoomState, apply_all, generation
 from utd_engine.domain.turn import ENGINE, Actor, Preset
+from utd_engine.ports.clock import Clock
+from utd_engine.ports.idempotency import Answered, IdempotencyRecord
+from utd_engine.ports.rooms import Key, NewEvent
+from utd_engine.ports.store import Append, Appended, Conflict, Store, StoreUnavailable
 from utd_protocol import commands as c
 from utd_protocol import events as ev
 from utd_protocol.answers import CommandAnswer

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from utd_engine.app.ports import Key, Loaded, Store
 from utd_engine.domain.state import RoomState
+from utd_engine.ports.rooms import Key, Loaded
+from utd_engine.ports.store import Store
 
 KEPT: Final = 10_000
 _encoder: Final = msgspec.json.Encoder()

@@ -18,8 +18,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from utd_engine.app.jwt import Signer
-from utd_engine.app.ports import Clock
 from utd_engine.domain.refusal import Refused
+from utd_engine.ports.clock import Clock
 
 USER_TOKEN_TYP: Final = "utd-user+jwt"  # noqa: S105 the name of a kind of token
 RENEWAL: Final = timedelta(hours=24)

@@ -12,8 +12,11 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from utd_engine.app.naming import parse_sfu_name
-from utd_engine.app.ports import Key, StoreUnavailable, Tasks, WebhookEvent, WebhookReader
 from utd_engine.app.presence import Presence
+from utd_engine.ports.media import WebhookEvent, WebhookReader
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import StoreUnavailable
+from utd_engine.ports.tasks import Tasks
 
 SEEN: Final = 4096
 BODY_LIMIT: Final = 1024 * 1024

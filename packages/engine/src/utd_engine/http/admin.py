@@ -12,13 +12,14 @@ from prometheus_client.exposition import generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from utd_engine.app.apps import Apps, AppSettings, NewKey, Tenant
-from utd_engine.app.ports import Clock, Store, StoreUnavailable
 from utd_engine.app.tokens import IdentityTokens
 from utd_engine.domain.refusal import Refused
 from utd_engine.http.call import Call
 from utd_engine.http.endpoint import read_body, request_id_of, respond
 from utd_engine.http.problem import encode, problem_of
 from utd_engine.http.server import OwnRoute, RawPath, SafetyHeaders, routed
+from utd_engine.ports.clock import Clock
+from utd_engine.ports.store import Store, StoreUnavailable
 
 READY_KEPT_S: Final = 1.0
 READY_WITHIN_S: Final = 2.0

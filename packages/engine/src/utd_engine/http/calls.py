@@ -8,11 +8,11 @@ from msgspec import structs
 
 from utd_engine.app.admission import Person
 from utd_engine.app.commits import Context, Idempotency
-from utd_engine.app.ports import Key
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.turn import Actor
 from utd_engine.http.call import Call
 from utd_engine.http.handlers import Services, rate_headers
+from utd_engine.ports.rooms import Key
 from utd_protocol import commands as c
 from utd_protocol.answers import CallAnswer, CallRequest, Page
 

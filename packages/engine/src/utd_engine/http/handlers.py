@@ -16,12 +16,14 @@ from utd_engine.app.entrance import Entrance
 from utd_engine.app.limits import Left, Limiter
 from utd_engine.app.locating import Located, Locator, refuse_stale_reader
 from utd_engine.app.naming import ban_place
-from utd_engine.app.ports import Clock, Key, Store, StoredEvent
 from utd_engine.app.rooms import Rooms
 from utd_engine.app.tokens import Bearer
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.roles import may
 from utd_engine.http.call import Call
+from utd_engine.ports.clock import Clock
+from utd_engine.ports.rooms import Key, StoredEvent
+from utd_engine.ports.store import Store
 from utd_protocol.answers import (
     AuditRecord,
     BanRecord,

@@ -18,11 +18,13 @@ from utd_engine.app.bans import Bans
 from utd_engine.app.inbox import Waiters, inbox_key
 from utd_engine.app.letters import with_seq
 from utd_engine.app.limits import Limiter
-from utd_engine.app.ports import Clock, Key, Store, StoreUnavailable
 from utd_engine.app.tokens import UserClaims, UserTokens
 from utd_engine.domain.refusal import Refused
 from utd_engine.http.call import Call
 from utd_engine.http.handlers import Services
+from utd_engine.ports.clock import Clock
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import Store, StoreUnavailable
 from utd_protocol.answers import InboxAnswer
 
 SUBPROTOCOL: Final = "utd.v1"

@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 import structlog
 
-from utd_engine.app.ports import MediaUnavailable, StoreUnavailable
 from utd_engine.domain.refusal import Refused
+from utd_engine.ports.media import MediaUnavailable
+from utd_engine.ports.store import StoreUnavailable
 from utd_protocol.errors import FieldError, Problem, status_of, title_of
 
 _encoder: Final = msgspec.json.Encoder()

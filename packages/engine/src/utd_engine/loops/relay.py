@@ -15,17 +15,12 @@ import structlog
 
 from utd_engine.app.commits import Commit
 from utd_engine.app.naming import sfu_name
-from utd_engine.app.ports import (
-    Clock,
-    Ids,
-    Key,
-    MediaGateway,
-    MediaUnavailable,
-    Store,
-    StoreUnavailable,
-    Tasks,
-)
 from utd_engine.app.snapshots import Snapshots
+from utd_engine.ports.clock import Clock, Ids
+from utd_engine.ports.media import MediaGateway, MediaUnavailable
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import Store, StoreUnavailable
+from utd_engine.ports.tasks import Tasks
 from utd_protocol.codec import WINDOW_BYTES, encode_window
 from utd_protocol.types import RoomState as Phase
 

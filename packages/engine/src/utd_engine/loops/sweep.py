@@ -12,16 +12,12 @@ import structlog
 
 from utd_engine.app.commits import Commit
 from utd_engine.app.naming import parse_sfu_name
-from utd_engine.app.ports import (
-    Clock,
-    Key,
-    MediaGateway,
-    MediaUnavailable,
-    Store,
-    StoreUnavailable,
-    Tasks,
-)
 from utd_engine.app.presence import Presence, Repairs
+from utd_engine.ports.clock import Clock
+from utd_engine.ports.media import MediaGateway, MediaUnavailable
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import Store, StoreUnavailable
+from utd_engine.ports.tasks import Tasks
 from utd_protocol.types import RoomState as Phase
 
 PERIOD_S: Final = 5.0

@@ -7,11 +7,13 @@ from typing import Final
 import structlog
 
 from utd_engine.app.commits import Commit
-from utd_engine.app.ports import Clock, Key, Store, StoreUnavailable
 from utd_engine.app.rooms import Rooms
 from utd_engine.app.snapshots import Snapshots
 from utd_engine.domain.orders import Tick
 from utd_engine.domain.refusal import Refused
+from utd_engine.ports.clock import Clock
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import Store, StoreUnavailable
 
 BATCH: Final = 100
 LONGEST_S: Final = 30.0

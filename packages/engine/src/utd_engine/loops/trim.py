@@ -5,7 +5,8 @@ from typing import Final
 
 import structlog
 
-from utd_engine.app.ports import Clock, Store, StoreUnavailable
+from utd_engine.ports.clock import Clock
+from utd_engine.ports.store import Store, StoreUnavailable
 
 HISTORY_KEPT: Final = timedelta(days=90)
 EVERY_S: Final = 3600.0

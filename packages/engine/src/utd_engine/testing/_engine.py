@@ -8,16 +8,19 @@ from urllib.parse import quote, urlencode
 import msgspec
 import orjson
 
+from utd_engine.adapters.livekit.webhooks import make_reader
+from utd_engine.adapters.memory.media import MEMORY_KEY, MemoryGateway
+from utd_engine.adapters.memory.media_rooms import MemoryParticipant
+from utd_engine.adapters.memory.store import MemoryStore
 from utd_engine.app.apps import AppSettings
-from utd_engine.app.ports import Ids, Key, Store, WebhookEvent
 from utd_engine.app.snapshots import Snapshot
 from utd_engine.config import Admin, Config, Limits, Security
 from utd_engine.main import Adapters, Engine, build
-from utd_engine.media.memory import MEMORY_KEY, MemoryGateway
-from utd_engine.media.memory_rooms import MemoryParticipant
-from utd_engine.media.webhooks import make_reader
 from utd_engine.metrics import Metrics
-from utd_engine.store.memory import MemoryStore
+from utd_engine.ports.clock import Ids
+from utd_engine.ports.media import WebhookEvent
+from utd_engine.ports.rooms import Key
+from utd_engine.ports.store import Store
 from utd_engine.testing._clock import FakeClock, FakeIds
 from utd_protocol.answers import TokenAnswer
 from utd_protocol.types import RoomType

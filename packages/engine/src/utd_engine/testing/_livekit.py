@@ -6,10 +6,10 @@ and events between them, and is told of every change.
 
 from typing import Final
 
-from utd_engine.app.ports import Clock
+from utd_engine.adapters.memory.media import MEMORY_KEY, MemoryGateway
+from utd_engine.adapters.memory.media_rooms import JoinRefused, MemoryRoom, read_join_token
 from utd_engine.domain.permissions import Permission
-from utd_engine.media.memory import MEMORY_KEY, MemoryGateway
-from utd_engine.media.memory_rooms import JoinRefused, MemoryRoom, read_join_token
+from utd_engine.ports.clock import Clock
 from utd_stream import AuthRejected, ConnectError, DisconnectReason, Permissions
 from utd_stream.testing import FakeLiveKit, Grant, Member
 

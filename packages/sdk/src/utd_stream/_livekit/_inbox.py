@@ -6,8 +6,6 @@ from typing import Any, Final, cast, get_args
 from livekit import rtc
 from livekit.rtc.room import EventTypes
 
-from utd_stream import _events as events
-from utd_stream._events import LiveKitEvent
 from utd_stream._livekit._translation import (
     participant_of,
     permissions_of,
@@ -16,7 +14,9 @@ from utd_stream._livekit._translation import (
     source_of,
     track_of,
 )
-from utd_stream._participants import RemoteParticipant
+from utd_stream._room import events
+from utd_stream._room.events import LiveKitEvent
+from utd_stream._room.participants import RemoteParticipant
 
 _Remote = rtc.RemoteParticipant
 _Publication = rtc.TrackPublication

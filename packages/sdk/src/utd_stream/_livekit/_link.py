@@ -14,20 +14,7 @@ import aiohttp
 from livekit import rtc
 
 from utd_protocol.types import Source
-from utd_stream import _events as events
-from utd_stream._connection import NO_RIGHTS, DisconnectReason, Permissions
 from utd_stream._errors import ClosedByUs, ConnectionLost, MediaError, PublishFailed, scrub
-from utd_stream._events import LiveKitEvent
-from utd_stream._link import (
-    Abandoned,
-    BytesHandler,
-    Link,
-    LinkOptions,
-    Packet,
-    Received,
-    Sent,
-    TextHandler,
-)
 from utd_stream._livekit._inbox import Inbox
 from utd_stream._livekit._streams import BytesFrom, TextFrom
 from utd_stream._livekit._tracks import (
@@ -47,9 +34,22 @@ from utd_stream._livekit._translation import (
     refusal,
     source_of,
 )
-from utd_stream._media import SAMPLE_RATE, AudioFrame
-from utd_stream._participants import RemoteParticipant
-from utd_stream._video import VideoFrame
+from utd_stream._media.frames import SAMPLE_RATE, AudioFrame
+from utd_stream._media.video import VideoFrame
+from utd_stream._room import events
+from utd_stream._room.connection import NO_RIGHTS, DisconnectReason, Permissions
+from utd_stream._room.events import LiveKitEvent
+from utd_stream._room.link import (
+    Abandoned,
+    BytesHandler,
+    Link,
+    LinkOptions,
+    Packet,
+    Received,
+    Sent,
+    TextHandler,
+)
+from utd_stream._room.participants import RemoteParticipant
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from livekit import rtc
 
-from utd_stream._link import StreamInfo
+from utd_stream._room.link import StreamInfo
 
 
 class TextFrom:

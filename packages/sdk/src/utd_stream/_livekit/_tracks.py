@@ -10,8 +10,8 @@ import numpy as np
 from livekit import rtc
 
 from utd_stream._errors import ClosedByUs, DeviceFailed, scrub
-from utd_stream._media import SAMPLE_RATE, AudioFrame
-from utd_stream._video import SMALLEST, VideoFrame
+from utd_stream._media.frames import SAMPLE_RATE, AudioFrame
+from utd_stream._media.video import SMALLEST, VideoFrame
 
 F = TypeVar("F")
 

@@ -7,10 +7,10 @@ from typing import Final
 from livekit import rtc
 
 from utd_protocol.types import Source
-from utd_stream._connection import ConnectionQuality, DisconnectReason, Permissions
-from utd_stream._encryption import E2EEOptions
 from utd_stream._errors import AuthRejected, ConnectError, Unreachable, scrub
-from utd_stream._participants import ParticipantKind, RemoteParticipant, TrackInfo, TrackKind
+from utd_stream._room.connection import ConnectionQuality, DisconnectReason, Permissions
+from utd_stream._room.encryption import E2EEOptions
+from utd_stream._room.participants import ParticipantKind, RemoteParticipant, TrackInfo, TrackKind
 
 _SOURCES: Final[Mapping[int, Source]] = {
     rtc.TrackSource.SOURCE_CAMERA: Source.CAMERA,

@@ -3,9 +3,9 @@
 Everything is imported from here; the modules below are private.
 """
 
-from utd_stream._encryption import E2EEOptions as E2EEOptions
 from utd_stream._errors import EncryptionError as EncryptionError
 from utd_stream._exports import show_as_ours as _show_as_ours
+from utd_stream._room.encryption import E2EEOptions as E2EEOptions
 from utd_stream.agents._agent import Agent as Agent
 from utd_stream.agents._agent import AgentState as AgentState
 from utd_stream.agents._cache import CachingTokenSource as CachingTokenSource

@@ -6,8 +6,8 @@ from enum import Enum, StrEnum
 from typing import Final
 
 from utd_protocol.types import Source
-from utd_stream._connection import DisconnectReason
-from utd_stream._participants import RemoteParticipant, TrackInfo
+from utd_stream._room.connection import DisconnectReason
+from utd_stream._room.participants import RemoteParticipant, TrackInfo
 from utd_stream.agents._errors import AgentFailure
 from utd_stream.agents._notifier import ChangeNotifier
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from utd_stream._http import EngineHTTP, write
+from utd_stream._engine.http import EngineHTTP, write
 from utd_stream.agents._tokens import TokenRequestOptions, TokenSourceResponse, parse_response
 
 AGENT_TOKEN: Final = "/agents/token"  # noqa: S105 a path

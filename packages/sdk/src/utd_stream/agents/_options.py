@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from utd_stream._encryption import E2EEOptions
 from utd_stream._errors import Invalid
-from utd_stream._media import AudioInput
-from utd_stream._room import UTDRoom
+from utd_stream._media.frames import AudioInput
+from utd_stream._room.encryption import E2EEOptions
+from utd_stream._room.room import UTDRoom
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from utd_stream._errors import UTDStreamException
-from utd_stream._media import FRAME_SAMPLES, SAMPLE_RATE, AudioFrame, AudioInput, silence
-from utd_stream._room import UTDRoom
+from utd_stream._media.frames import FRAME_SAMPLES, SAMPLE_RATE, AudioFrame, AudioInput, silence
+from utd_stream._room.room import UTDRoom
 from utd_stream.agents._agent import is_agent
 from utd_stream.agents._ring import RingBuffer
 from utd_stream.agents._surroundings import Surroundings

@@ -7,13 +7,13 @@ from contextlib import aclosing, suppress
 from typing import Final, Self, TypeAlias
 
 from utd_protocol.types import Source
-from utd_stream import _events as events
 from utd_stream._broadcast import Broadcast, EventReader
-from utd_stream._connection import DisconnectReason, UTDConnectionState
 from utd_stream._errors import ClosedByUs
-from utd_stream._events import LiveKitEvent
-from utd_stream._media import AudioFrame, MediaInputs
-from utd_stream._room import UTDRoom
+from utd_stream._media.frames import AudioFrame, MediaInputs
+from utd_stream._room import events
+from utd_stream._room.connection import DisconnectReason, UTDConnectionState
+from utd_stream._room.events import LiveKitEvent
+from utd_stream._room.room import UTDRoom
 from utd_stream.agents._agent import Agent
 from utd_stream.agents._errors import AgentFailed, AgentFailure, SessionError
 from utd_stream.agents._history import History

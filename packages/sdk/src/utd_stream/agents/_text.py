@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from utd_stream._connection import UTDConnectionState
-from utd_stream._room import UTDRoom
+from utd_stream._room.connection import UTDConnectionState
+from utd_stream._room.room import UTDRoom
 from utd_stream.agents._errors import NotConnected
 from utd_stream.agents._messages import (
     OnError,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from utd_stream._connection import UTDConnectionState
 from utd_stream._errors import UTDStreamException
-from utd_stream._link import IncomingText
-from utd_stream._room import UTDRoom
+from utd_stream._room.connection import UTDConnectionState
+from utd_stream._room.link import IncomingText
+from utd_stream._room.room import UTDRoom
 from utd_stream.agents._assembler import TranscriptAssembler, TranscriptStream
 from utd_stream.agents._messages import OnError, OnMessage, Unsubscribe
 from utd_stream.agents._surroundings import RealSurroundings, Surroundings

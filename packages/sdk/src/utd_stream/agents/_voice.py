@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
-from utd_stream._media import AudioFrame
-from utd_stream._room import UTDRoom
+from utd_stream._media.frames import AudioFrame
+from utd_stream._room.room import UTDRoom
 from utd_stream.agents._agent import Agent
 
 _KEPT: Final = 5_000

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from utd_stream import _events as events
-from utd_stream._connection import DisconnectReason
-from utd_stream._events import LiveKitEvent
-from utd_stream._room import UTDRoom
+from utd_stream._room import events
+from utd_stream._room.connection import DisconnectReason
+from utd_stream._room.events import LiveKitEvent
+from utd_stream._room.room import UTDRoom
 from utd_stream.agents._agent import (
     DISCONNECTED,
     Agent,

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from utd_protocol.types import Source
-from utd_stream import _events as events
-from utd_stream._connection import NO_RIGHTS, DisconnectReason, Permissions
 from utd_stream._errors import ClosedByUs, ConnectionLost, PublishFailed, Unreachable
-from utd_stream._events import LiveKitEvent
-from utd_stream._link import (
+from utd_stream._media.frames import AudioFrame
+from utd_stream._media.video import VideoFrame
+from utd_stream._room import events
+from utd_stream._room.connection import NO_RIGHTS, DisconnectReason, Permissions
+from utd_stream._room.events import LiveKitEvent
+from utd_stream._room.link import (
     BytesHandler,
     LinkOptions,
     Packet,
@@ -19,9 +21,7 @@ from utd_stream._link import (
     StreamInfo,
     TextHandler,
 )
-from utd_stream._media import AudioFrame
-from utd_stream._participants import RemoteParticipant
-from utd_stream._video import VideoFrame
+from utd_stream._room.participants import RemoteParticipant
 from utd_stream.testing._livekit import FakeLiveKit, FakeRoom, Member, seen_as
 from utd_stream.testing._streams import FakeStream
 from utd_stream.testing._tracks import FakeFrames, FakeSent, FakeTrack

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from msgspec import Struct
 
 from utd_protocol.types import Source
-from utd_stream import _events as events
-from utd_stream._connection import DisconnectReason, Permissions
 from utd_stream._errors import AuthRejected, ConnectError, Invalid
-from utd_stream._events import LiveKitEvent
-from utd_stream._link import Abandoned, Link, LinkOptions, StreamInfo
-from utd_stream._participants import ParticipantKind, RemoteParticipant
+from utd_stream._room import events
+from utd_stream._room.connection import DisconnectReason, Permissions
+from utd_stream._room.events import LiveKitEvent
+from utd_stream._room.link import Abandoned, Link, LinkOptions, StreamInfo
+from utd_stream._room.participants import ParticipantKind, RemoteParticipant
 from utd_stream.testing._streams import FakeStream
 from utd_stream.testing._tracks import FakeTrack, Sleep
 

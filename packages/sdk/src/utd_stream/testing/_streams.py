@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Generic, TypeVar
 
-from utd_stream._link import StreamInfo
+from utd_stream._room.link import StreamInfo
 
 C = TypeVar("C", str, bytes)
 

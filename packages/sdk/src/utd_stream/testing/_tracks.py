@@ -10,9 +10,9 @@ import numpy as np
 
 from utd_protocol.types import Source
 from utd_stream._errors import ClosedByUs
-from utd_stream._media import SAMPLE_RATE, AudioFrame, Samples
-from utd_stream._participants import TrackInfo
-from utd_stream._video import VideoFrame
+from utd_stream._media.frames import SAMPLE_RATE, AudioFrame, Samples
+from utd_stream._media.video import VideoFrame
+from utd_stream._room.participants import TrackInfo
 
 F = TypeVar("F")
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]

@@ -1,0 +1,1 @@
+"""The demos: short plays on the whole stack, which end with measured facts."""

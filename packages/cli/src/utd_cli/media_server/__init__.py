@@ -1,0 +1,1 @@
+"""A livekit-server of our own: found, fetched or built, started and ended by process id."""

@@ -1,0 +1,1 @@
+"""The only LiveKit knowledge of the engine."""

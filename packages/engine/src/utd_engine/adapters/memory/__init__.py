@@ -1,0 +1,1 @@
+"""Everything in this process: for tests and simulation."""

@@ -1,1 +1,0 @@
-"""Adapters of the media port: LiveKit, and a stand-in in this process."""

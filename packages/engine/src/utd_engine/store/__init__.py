@@ -1,1 +1,0 @@
-"""Adapters of the `Store` port, and the only SQL. Rows never leave this package."""

@@ -1,0 +1,1 @@
+"""Sound and pictures: frames, inputs, files, devices, mixing."""

@@ -1,0 +1,1 @@
+"""One LiveKit room in our own words: tracks, participants, events."""
