@@ -23,8 +23,7 @@ from utd_engine.adapters.sqlite.connect import writing
 from utd_engine.adapters.sqlite.rows import EPOCH
 from utd_engine.adapters.sqlite.store import SqliteStore
 from utd_engine.ports.idempotency import IdempotencyRecord
-from utd_engine.ports.rooms import Key, NewEvent
-from utd_engine.ports.store import Append, Appended
+from utd_engine.ports.rooms import Append, Appended, Key, NewEvent
 
 AppendTo: TypeAlias = Callable[[Append], Awaitable[object]]
 Execute: TypeAlias = Callable[..., Awaitable[sqlite3.Cursor]]

@@ -12,8 +12,8 @@ from utd_engine.ports.history import HistoryRow
 from utd_engine.ports.idempotency import Answered, IdempotencyRecord
 from utd_engine.ports.inbox import InboxEvent
 from utd_engine.ports.presence import PresenceRow
-from utd_engine.ports.rooms import Key, Loaded, NewEvent
-from utd_engine.ports.store import Append, Appended, Conflict, Store, StoreUnavailable
+from utd_engine.ports.rooms import Append, Appended, Conflict, Key, Loaded, NewEvent
+from utd_engine.ports.store import Store, StoreUnavailable
 from utd_engine.ports.tenants import AppRow, KeyRow
 from utd_protocol.types import BanScope
 

@@ -20,8 +20,8 @@ from utd_engine.domain.permissions import Permission
 from utd_engine.main import Adapters
 from utd_engine.metrics import Metrics
 from utd_engine.ports.media import Join
-from utd_engine.ports.rooms import Key
-from utd_engine.ports.store import Append, Appended, Conflict, StoreUnavailable
+from utd_engine.ports.rooms import Append, Appended, Conflict, Key
+from utd_engine.ports.store import StoreUnavailable
 from utd_engine.system import SystemClock, SystemIds
 from utd_engine.testing import Answer, EngineUnderTest, FakeClock, FakeIds
 from utd_protocol.types import RoomType

@@ -18,8 +18,8 @@ from utd_engine.adapters.sqlite.rows import EPOCH
 from utd_engine.adapters.sqlite.store import SqliteStore
 from utd_engine.adapters.sqlite.writer import GROUP, MAX_WAITING, Writer
 from utd_engine.ports.audit import AuditEntry
-from utd_engine.ports.rooms import Key, NewEvent
-from utd_engine.ports.store import Append, Appended, Conflict, StoreUnavailable
+from utd_engine.ports.rooms import Append, Appended, Conflict, Key, NewEvent
+from utd_engine.ports.store import StoreUnavailable
 
 
 def room(number: int) -> Key:

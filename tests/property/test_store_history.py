@@ -16,8 +16,8 @@ from utd_engine.ports.history import HistoryRow
 from utd_engine.ports.idempotency import IdempotencyRecord
 from utd_engine.ports.inbox import InboxEvent
 from utd_engine.ports.presence import PresenceRow
-from utd_engine.ports.rooms import Key, Loaded, NewEvent
-from utd_engine.ports.store import Append, Appended, Store
+from utd_engine.ports.rooms import Append, Appended, Key, Loaded, NewEvent
+from utd_engine.ports.store import Store
 
 MINUTE = 60_000
 KEYS = (Key("a", "room", "1"), Key("a", "room", "2"), Key("a", "call", "3"), Key("b", "room", "1"))

@@ -16,7 +16,7 @@ from utd_engine.domain.permissions import Permission
 from utd_engine.domain.refusal import Refused
 from utd_engine.domain.state import Fact
 from utd_engine.domain.turn import Turn
-from utd_engine.ports.store import Append, Appended, Conflict
+from utd_engine.ports.rooms import Append, Appended, Conflict
 from utd_protocol import commands as c
 from utd_protocol.types import RoomState as Phase
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from utd_engine.adapters.memory.media import MemoryGateway
 from utd_engine.adapters.memory.store import MemoryStore
 from utd_engine.ports.media import WebhookEvent
-from utd_engine.ports.rooms import Key, Loaded
-from utd_engine.ports.store import Append, Appended, Conflict, StoreUnavailable
+from utd_engine.ports.rooms import Append, Appended, Conflict, Key, Loaded
+from utd_engine.ports.store import StoreUnavailable
 
 
 class RoughStore(MemoryStore):

@@ -13,8 +13,8 @@ from utd_engine.adapters.sqlite.rows import EPOCH
 from utd_engine.adapters.sqlite.store import SqliteStore
 from utd_engine.ports.idempotency import IdempotencyRecord
 from utd_engine.ports.inbox import InboxEvent
-from utd_engine.ports.rooms import Key, Loaded, NewEvent
-from utd_engine.ports.store import Append, StoreUnavailable
+from utd_engine.ports.rooms import Append, Key, Loaded, NewEvent
+from utd_engine.ports.store import StoreUnavailable
 
 WORKERS = 16
 UNKNOWN = "shows when the disk is back"

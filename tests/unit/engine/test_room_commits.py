@@ -9,8 +9,8 @@ from utd_engine.adapters.memory.store import MemoryStore
 from utd_engine.app.commits import Commit, Context, Idempotency
 from utd_engine.domain.turn import Actor
 from utd_engine.ports.presence import PresenceRow
-from utd_engine.ports.rooms import Key
-from utd_engine.ports.store import Append, Appended, Conflict, StoreUnavailable
+from utd_engine.ports.rooms import Append, Appended, Conflict, Key
+from utd_engine.ports.store import StoreUnavailable
 from utd_protocol import commands as c
 from utd_protocol.policy import PolicyPatch
 from utd_protocol.types import DataPolicy, Identity

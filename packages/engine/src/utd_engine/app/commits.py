@@ -29,8 +29,7 @@ from utd_engine.ports.audit import AuditEntry
 from utd_engine.ports.bans import BanLift, BanRow
 from utd_engine.ports.history import HistoryRow
 from utd_engine.ports.idempotency import Answered, IdempotencyRecord
-from utd_engine.ports.rooms import Key, NewEvent
-from utd_engine.ports.store import Append
+from utd_engine.ports.rooms import Append, Key, NewEvent
 from utd_protocol import commands as c
 from utd_protocol import events as ev
 from utd_protocol.answers import CallRecord, CommandAnswer

@@ -32,8 +32,8 @@ from utd_engine.domain.state import RoomState, apply_all, generation
 from utd_engine.domain.turn import ENGINE, Actor, Preset
 from utd_engine.ports.clock import Clock
 from utd_engine.ports.idempotency import Answered, IdempotencyRecord
-from utd_engine.ports.rooms import Key, NewEvent
-from utd_engine.ports.store import Append, Appended, Conflict, Store, StoreUnavailable
+from utd_engine.ports.rooms import Append, Appended, Conflict, Key, NewEvent
+from utd_engine.ports.store import Store, StoreUnavailable
 from utd_protocol import commands as c
 from utd_protocol import events as ev
 from utd_protocol.answers import CommandAnswer

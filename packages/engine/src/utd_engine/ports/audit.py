@@ -1,7 +1,8 @@
 """Privileged acts, done and refused."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class AuditEntry(NamedTuple):
@@ -19,3 +20,17 @@ class AuditEntry(NamedTuple):
     reason: str
     request_id: str
     id: int = 0
+
+
+class AuditStore(Protocol):
+    """Records of privileged acts; those of done ones are written with their commit."""
+
+    async def audit(
+        self, app: str, room: str, *, after: int = 0, limit: int = 100
+    ) -> list[AuditEntry]:
+        """Audit records, oldest first; an empty room means the whole app."""
+        ...
+
+    async def add_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Records of refusals, which have no append to ride in."""
+        ...

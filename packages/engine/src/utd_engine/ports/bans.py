@@ -1,7 +1,7 @@
 """Who may not come in, and where."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from utd_protocol.types import BanScope
 
@@ -25,3 +25,21 @@ class BanLift(NamedTuple):
     app: str
     identity: str
     place: str
+
+
+class BanStore(Protocol):
+    """Bans, read; they are written with the commit that makes them."""
+
+    async def bans_of(self, app: str, identity: str, now: datetime) -> list[BanRow]:
+        """Bans of one identity that hold now, of any place."""
+        ...
+
+    async def banned(self, app: str, place: str, now: datetime) -> frozenset[str]:
+        """Identities that may not be at a place now (bans of the place and of the app)."""
+        ...
+
+    async def bans(
+        self, app: str, place: str, *, after: str = "", limit: int = 100
+    ) -> list[BanRow]:
+        """Bans of a place and of the app, by identity, after a cursor; expired ones too."""
+        ...

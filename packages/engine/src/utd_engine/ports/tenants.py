@@ -1,7 +1,8 @@
 """Apps and their keys."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 
 class AppRow(NamedTuple):
@@ -24,3 +25,35 @@ class KeyRow(NamedTuple):
     digest: bytes
     created_at: datetime
     revoked_at: datetime | None
+
+
+class TenantStore(Protocol):
+    """Apps and their keys."""
+
+    async def put_app(self, app: AppRow, keys: Sequence[KeyRow]) -> None:
+        """Create or replace an app, and add keys."""
+        ...
+
+    async def app(self, app_id: str) -> AppRow | None:
+        """One tenant."""
+        ...
+
+    async def apps(self) -> list[AppRow]:
+        """All tenants, oldest first."""
+        ...
+
+    async def keys(self, app_id: str) -> list[KeyRow]:
+        """All keys of an app, revoked ones too."""
+        ...
+
+    async def key_by_digest(self, digest: bytes) -> KeyRow | None:
+        """The key with this digest, revoked or not."""
+        ...
+
+    async def add_key(self, row: KeyRow) -> None:
+        """One more key for an app."""
+        ...
+
+    async def revoke_key(self, app_id: str, prefix: str, at: datetime) -> bool:
+        """Stop honouring a key; False when it is unknown."""
+        ...

@@ -13,8 +13,16 @@ from utd_engine.ports.history import HistoryRow
 from utd_engine.ports.idempotency import Answered, IdempotencyRecord
 from utd_engine.ports.inbox import InboxEvent
 from utd_engine.ports.presence import PresenceRow
-from utd_engine.ports.rooms import Key, Loaded, NewEvent, OpenRoom, StoredEvent
-from utd_engine.ports.store import Append, Appended, Conflict
+from utd_engine.ports.rooms import (
+    Append,
+    Appended,
+    Conflict,
+    Key,
+    Loaded,
+    NewEvent,
+    OpenRoom,
+    StoredEvent,
+)
 
 
 @dataclass(slots=True)

@@ -12,8 +12,7 @@ from utd_engine.adapters.sqlite.rows import decided_at, next_seq, to_ms, to_ms_o
 from utd_engine.ports.audit import AuditEntry
 from utd_engine.ports.bans import BanLift, BanRow
 from utd_engine.ports.idempotency import IdempotencyRecord
-from utd_engine.ports.rooms import Key
-from utd_engine.ports.store import Append, Appended, Conflict
+from utd_engine.ports.rooms import Append, Appended, Conflict, Key
 
 _EVENT = """
     INSERT INTO events (app, kind, id, seq, type, at, append_id, data)

@@ -8,8 +8,7 @@ from utd_engine.ports.audit import AuditEntry
 from utd_engine.ports.bans import BanRow
 from utd_engine.ports.history import HistoryRow
 from utd_engine.ports.presence import PresenceRow
-from utd_engine.ports.rooms import Key, Loaded, OpenRoom, StoredEvent
-from utd_engine.ports.store import Append
+from utd_engine.ports.rooms import Append, Key, Loaded, OpenRoom, StoredEvent
 from utd_engine.ports.tenants import AppRow, KeyRow
 from utd_protocol.types import BanScope
 

@@ -24,8 +24,7 @@ from utd_engine.ports.bans import BanRow
 from utd_engine.ports.history import HistoryRow
 from utd_engine.ports.idempotency import Answered
 from utd_engine.ports.presence import PresenceRow
-from utd_engine.ports.rooms import Key, Loaded, OpenRoom, StoredEvent
-from utd_engine.ports.store import Append, Appended, Conflict
+from utd_engine.ports.rooms import Append, Appended, Conflict, Key, Loaded, OpenRoom, StoredEvent
 from utd_engine.ports.tenants import AppRow, KeyRow
 
 P = ParamSpec("P")
